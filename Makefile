@@ -1,0 +1,59 @@
+# Quotawatt. Two commands for a newcomer: `make demo` and `make test`.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+ARGS   ?=
+
+.PHONY: demo test check lint types imports unit e2e mosquitto lock clean
+
+demo: $(VENV)/.run
+	$(BIN)/quotawatt demo $(ARGS)
+
+test: check unit e2e
+
+check: lint types imports
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(VENV)/.test
+	$(BIN)/mypy
+
+imports: $(VENV)/.test
+	$(BIN)/lint-imports
+
+unit: $(VENV)/.test mosquitto
+	$(BIN)/python -m pytest -n 2 tests/unit tests/property tests/component
+
+# One at a time: these measure seconds of real time on real sockets.
+e2e: $(VENV)/.test mosquitto
+	$(BIN)/python -m pytest tests/e2e tests/crash
+
+mosquitto:
+	@sh requirements/mosquitto.sh
+
+# --- set-up; a second run reuses it ---
+
+$(VENV)/bin/python:
+	@sh requirements/venv.sh $(PYTHON) $(VENV)
+
+$(VENV)/.run: requirements/run.txt pyproject.toml | $(VENV)/bin/python
+	$(PIP) install --require-hashes -r requirements/run.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.test: requirements/test.txt $(VENV)/.run
+	$(PIP) install --require-hashes -r requirements/test.txt
+	@touch $@
+
+# Needs uv; writes hashes and no index address.
+lock:
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	  --no-emit-find-links --extra demo --group hatch -o requirements/run.txt pyproject.toml
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	  --no-emit-find-links --extra demo --group hatch --group test -c requirements/run.txt -o requirements/test.txt pyproject.toml
+
+clean:
+	rm -rf $(VENV) build dist demo-site

@@ -1,0 +1,3 @@
+"""Quotawatt, the edge site controller."""
+
+__version__ = "0.1.0"

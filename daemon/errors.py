@@ -1,0 +1,21 @@
+"""Errors of the daemon, named by what the caller should do."""
+
+
+class QuotawattError(Exception):
+    """Base of everything the daemon raises on purpose."""
+
+
+class ConfigurationError(QuotawattError):
+    """The configuration must be mended first. `problems` has one line for each mistake."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class StoreError(QuotawattError):
+    """Records cannot be read or written now; curtailment goes on."""
+
+
+class LedgerDamagedError(StoreError):
+    """The ledger on disk does not verify; it must not be extended."""

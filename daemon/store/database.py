@@ -1,0 +1,186 @@
+"""One SQLite file in WAL mode with `synchronous=FULL`, one writer, transactions that are all or nothing."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Any, Protocol
+
+import aiosqlite
+
+from daemon.errors import StoreError
+
+Row = tuple[Any, ...]
+
+
+class Cursor(Protocol):
+    """The part of aiosqlite's cursor that is used."""
+
+    async def fetchone(self) -> Any: ...
+    async def fetchall(self) -> Iterable[Any]: ...
+    async def close(self) -> None: ...
+
+
+class Connection(Protocol):
+    """The part of aiosqlite's connection that is used."""
+
+    async def execute(self, sql: str, parameters: Iterable[Any] | None = None) -> Cursor: ...
+    async def executemany(self, sql: str, parameters: Iterable[Iterable[Any]]) -> Cursor: ...
+    async def close(self) -> None: ...
+
+
+Connect = Callable[[Path], Awaitable[Connection]]
+
+
+async def connect_file(path: Path) -> Connection:
+    """Open a SQLite file on a thread of its own, without implicit transactions."""
+    connection: Connection = await aiosqlite.connect(path, isolation_level=None)
+    return connection
+
+
+class Transaction:
+    """An open write transaction: everything in it becomes durable together, or nothing does."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def execute(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        """Run one statement."""
+        cursor = await self._connection.execute(sql, parameters)
+        await cursor.close()
+
+    async def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Run one statement for every row."""
+        cursor = await self._connection.executemany(sql, rows)
+        await cursor.close()
+
+    async def fetch_one(self, sql: str, parameters: Sequence[Any] = ()) -> Row | None:
+        """The first row, or `None`."""
+        cursor = await self._connection.execute(sql, parameters)
+        try:
+            row = await cursor.fetchone()
+        finally:
+            await cursor.close()
+        return None if row is None else tuple(row)
+
+    async def fetch_all(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """All rows."""
+        cursor = await self._connection.execute(sql, parameters)
+        try:
+            rows = await cursor.fetchall()
+        finally:
+            await cursor.close()
+        return [tuple(row) for row in rows]
+
+
+class Store:
+    """The open database. Reads and writes share one connection, so a read sees every commit before it."""
+
+    def __init__(self, connection: Connection, path: Path) -> None:
+        self._connection = connection
+        self._lock = asyncio.Lock()
+        self.path = path
+
+    @classmethod
+    async def open(cls, path: Path, connect: Connect = connect_file) -> "Store":
+        """Open or create the file and bring its schema up to date.
+
+        Raises:
+            StoreError: the file cannot be opened, or was written by a newer version.
+        """
+        try:
+            connection = await connect(path)
+        except sqlite3.Error as error:
+            raise StoreError(f"{path}: cannot be opened: {error}") from error
+        store = cls(connection, path)
+        try:
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
+                await store._execute(f"PRAGMA {pragma}")
+            await store._migrate()
+        except BaseException:
+            await connection.close()
+            raise
+        return store
+
+    async def _execute(self, sql: str) -> Row | None:
+        try:
+            return await Transaction(self._connection).fetch_one(sql)
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path}: {error}") from error
+
+    async def _migrate(self) -> None:
+        row = await self._execute("PRAGMA user_version")
+        version = int(row[0]) if row else 0
+        scripts = sorted(
+            (
+                entry
+                for entry in resources.files("daemon.store.migrations").iterdir()
+                if entry.name.endswith(".sql")
+            ),
+            key=lambda entry: entry.name,
+        )
+        if version > len(scripts):
+            raise StoreError(
+                f"{self.path}: schema {version} was written by a newer quotawatt; "
+                f"this one knows up to {len(scripts)}"
+            )
+        for number, script in enumerate(scripts[version:], start=version + 1):
+            async with self.transaction() as tx:
+                for statement in _statements(script.read_text(encoding="utf-8")):
+                    await tx.execute(statement)
+                await tx.execute(f"PRAGMA user_version={number}")
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """A write transaction: committed durably on leaving, rolled back on any exception.
+
+        Raises:
+            StoreError: the disk or SQLite refused; nothing of the transaction is stored.
+        """
+        async with self._lock:
+            tx = Transaction(self._connection)
+            try:
+                await tx.execute("BEGIN IMMEDIATE")
+                try:
+                    yield tx
+                except BaseException:
+                    await tx.execute("ROLLBACK")
+                    raise
+                await tx.execute("COMMIT")
+            except sqlite3.Error as error:
+                raise StoreError(f"{self.path}: {error}") from error
+
+    async def fetch_one(self, sql: str, parameters: Sequence[Any] = ()) -> Row | None:
+        """The first row of a query on what is committed, or `None`."""
+        async with self._lock:
+            try:
+                return await Transaction(self._connection).fetch_one(sql, parameters)
+            except sqlite3.Error as error:
+                raise StoreError(f"{self.path}: {error}") from error
+
+    async def fetch_all(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """All rows of a query on what is committed."""
+        async with self._lock:
+            try:
+                return await Transaction(self._connection).fetch_all(sql, parameters)
+            except sqlite3.Error as error:
+                raise StoreError(f"{self.path}: {error}") from error
+
+    async def close(self) -> None:
+        """Close the file; a transaction in progress is finished first."""
+        async with self._lock:
+            await self._connection.close()
+
+
+def _statements(script: str) -> list[str]:
+    """A migration's statements; `sqlite3.executescript` would commit the transaction it runs in."""
+    statements: list[str] = []
+    pending = ""
+    for line in script.splitlines():
+        pending += line + "\n"
+        if sqlite3.complete_statement(pending):
+            statements.append(pending)
+            pending = ""
+    return statements

@@ -1,0 +1,1 @@
+"""Everything that talks to a device; its plain types and ports."""

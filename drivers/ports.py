@@ -1,0 +1,85 @@
+"""The ports between the drivers and whoever uses them.
+
+Times are seconds of the event loop's monotonic clock (`loop.time()`).
+"""
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Protocol
+
+from drivers.quantity import Quantity
+
+
+class Absence(StrEnum):
+    """Why a value is not there. A value is never 0 because a read failed."""
+
+    NEVER_READ = "never-read"
+    TIMED_OUT = "timed-out"
+    NOT_CONNECTED = "not-connected"
+    REFUSED = "refused"
+    """The device answered with an exception."""
+    INVALID = "invalid"
+    """The answer was malformed or out of any plausible range."""
+    NOT_AVAILABLE = "not-available"
+    """The device says so itself (a sentinel value)."""
+    SILENT = "silent"
+    """An MQTT device has not published for too long."""
+
+
+class WriteResult(StrEnum):
+    """How a set-point write ended. `ACKNOWLEDGED` says the device answered OK, not that it obeys."""
+
+    ACKNOWLEDGED = "acknowledged"
+    TIMED_OUT = "timed-out"
+    NOT_CONNECTED = "not-connected"
+    REFUSED = "refused"
+
+
+class FleetSink(Protocol):
+    """Where a fleet puts what it learns. Called on the event loop; must not block or raise."""
+
+    def sampled(self, row: int, values: Mapping[Quantity, float | None], started: float) -> None:
+        """One sweep of a device succeeded.
+
+        Args:
+            row: the device's row, its index in the fleet's list of devices.
+            values: every quantity of the device's profile; `None` = the device says "not available".
+            started: when the request went out: a value is not younger than this.
+        """
+
+    def failed(self, row: int, reason: Absence) -> None:
+        """A sweep of a device failed: its values are absent from now on, with this reason."""
+
+    def written(self, row: int, watts: float | None, result: WriteResult, started: float) -> None:
+        """A set-point write ended. `watts` as in `Fleet.order`; `started` = when it went out."""
+
+
+class Fleet(Protocol):
+    """All devices of a site, polled, and ordered about."""
+
+    async def run(self) -> None:
+        """Poll until cancelled. One bad device never delays another."""
+
+    def order(self, row: int, watts: float | None) -> None:
+        """Queue a set-point for a device: at most `watts` W, 0 = sleep, `None` = no limit of ours.
+
+        The newest order of a device replaces one that has not gone out yet. Writes go ahead of
+        reads. The outcome comes through `FleetSink.written`.
+        """
+
+    def counters(self) -> Mapping[str, int]:
+        """Polls so far by result: `ok` and every `Absence`."""
+
+
+TopicHandler = Callable[[str, bytes, bool], None]
+"""Takes topic, payload, retained. Called on the event loop; must not block or raise."""
+
+
+class TopicBus(Protocol):
+    """A connection to the site's broker, as MQTT devices see it."""
+
+    def subscribe(self, topic_filter: str, handler: TopicHandler) -> None:
+        """Have `handler` called for every message; survives reconnects."""
+
+    def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> bool:
+        """Queue a message. `False` = there is no connection now and the message is not kept."""

@@ -1,0 +1,187 @@
+"""What a device profile says: plain data that drives the driver, the allocator and the simulator alike."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from drivers.quantity import Quantity
+
+
+class Role(StrEnum):
+    """What a device is to the site."""
+
+    SITE_METER = "site-meter"
+    CHECK_METER = "check-meter"
+    CIRCUIT_METER = "circuit-meter"
+    PDU = "pdu"
+    LOAD = "load"
+    COOLING = "cooling"
+
+
+class Trust(StrEnum):
+    """How well a profile is founded."""
+
+    SIMULATED = "simulated"
+    VENDOR_DOC = "vendor-doc"
+    MULTI_SOURCE = "multi-source"
+    SINGLE_SOURCE = "single-source"
+    HARDWARE_VERIFIED = "hardware-verified"
+
+
+class WordType(StrEnum):
+    """Type of a value in 16-bit registers."""
+
+    U16 = "u16"
+    S16 = "s16"
+    U32 = "u32"
+    S32 = "s32"
+    U64 = "u64"
+    S64 = "s64"
+    F32 = "f32"
+    F64 = "f64"
+
+    @property
+    def words(self) -> int:
+        """Registers that the value takes."""
+        return int(self.value[1:]) // 16
+
+
+class WordOrder(StrEnum):
+    """Which word of a multi-register value comes first."""
+
+    BIG = "big"
+    LITTLE = "little"
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterPoint:
+    """A value in a Modbus device. `raw * scale` is in the unit of its quantity."""
+
+    name: str
+    address: int
+    """Wire address, 0-based."""
+    type: WordType
+    function: int
+    """Function code that reads it: 3 or 4."""
+    word_order: WordOrder
+    scale: float = 1.0
+    sentinel: int | None = None
+    """Raw value (unsigned) that means "not available"."""
+
+    @property
+    def quantity(self) -> Quantity | None:
+        """The quantity that reaches the site table, if it is one."""
+        return Quantity(self.name) if self.name in set(Quantity) else None
+
+
+@dataclass(frozen=True, slots=True)
+class FieldPoint:
+    """A value in a JSON message of an MQTT device."""
+
+    name: str
+    field: str
+    """Dotted path in the message."""
+    scale: float = 1.0
+
+    @property
+    def quantity(self) -> Quantity | None:
+        """The quantity that reaches the site table, if it is one."""
+        return Quantity(self.name) if self.name in set(Quantity) else None
+
+
+@dataclass(frozen=True, slots=True)
+class ModbusMap:
+    """The register map."""
+
+    points: tuple[RegisterPoint, ...]
+    max_span: int
+    barriers: tuple[int, ...]
+    """Addresses that no block may cross: a block ends before or starts at each."""
+
+
+@dataclass(frozen=True, slots=True)
+class MqttMap:
+    """The messages of an MQTT device; `{prefix}` in topics is the device's address."""
+
+    points: tuple[FieldPoint, ...]
+    state_topic: str
+    period_s: float
+    """How often the device publishes."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterCommand:
+    """How a set-point is written to registers."""
+
+    point: RegisterPoint
+    sleep_value: int
+    no_limit_value: int
+
+
+@dataclass(frozen=True, slots=True)
+class MessageCommand:
+    """How a set-point is published; `{watts}` in `payload` is an integer."""
+
+    topic: str
+    payload: str
+    sleep_payload: str
+    no_limit_payload: str
+
+
+@dataclass(frozen=True, slots=True)
+class Setpoint:
+    """How a load can be told to draw less, and how it behaves then."""
+
+    command: RegisterCommand | MessageCommand
+    sleep_w: float
+    floor_w: float
+    """Lowest power target above sleep."""
+    ceiling_w: float
+    step_w: float
+    latency_down_s: float
+    """95 % of the orders to draw less have taken effect after this."""
+    latency_up_s: float
+    settle_s: float
+    """So long after an order the load counts as commanded."""
+    min_off_s: float
+    restarts_on_write: bool
+    persistent: bool
+    """Writes wear the device's flash."""
+    hard_off: bool
+    """Its outlet may be switched off."""
+
+
+class OutputKind(StrEnum):
+    """What a load produces."""
+
+    HASH = "hash"
+    GPU = "gpu"
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingPoint:
+    """A way to run a load."""
+
+    name: str
+    watts: float
+    value: float
+    """Share of the full output, 0–1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A kind of device."""
+
+    name: str
+    title: str
+    role: Role
+    trust: Trust
+    sources: tuple[str, ...]
+    nameplate_w: float
+    period_s: float
+    map: ModbusMap | MqttMap
+    setpoint: Setpoint | None
+    output: OutputKind | None
+    output_full: float
+    """TH/s or GPUs at full output; 0 without output."""
+    operating_points: tuple[OperatingPoint, ...]
+    """Ascending watts; empty if the device cannot be controlled."""

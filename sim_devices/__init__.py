@@ -1,0 +1,1 @@
+"""Simulated plant and reference exchange, for tests and for the demo."""
