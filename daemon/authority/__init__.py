@@ -1,0 +1,1 @@
+"""Which limit is in force, and why. Pure."""
