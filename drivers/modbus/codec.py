@@ -1,0 +1,110 @@
+"""Values in 16-bit registers: pure, and the same for the driver and for a simulated device."""
+
+import math
+import struct
+from collections.abc import Sequence
+
+from drivers.profile import RegisterPoint, WordOrder, WordType
+
+_CODES = {
+    WordType.U16: "H",
+    WordType.S16: "h",
+    WordType.U32: "I",
+    WordType.S32: "i",
+    WordType.U64: "Q",
+    WordType.S64: "q",
+    WordType.F32: "f",
+    WordType.F64: "d",
+}
+_VALUE = {kind: struct.Struct(f">{code}") for kind, code in _CODES.items()}
+_WORDS = {count: struct.Struct(f">{count}H") for count in (1, 2, 4)}
+_FLOATS = frozenset({WordType.F32, WordType.F64})
+
+
+def struct_code(kind: WordType) -> str:
+    """The `struct` code of a big-endian value of that type."""
+    return _CODES[kind]
+
+
+def sentinel_value(point: RegisterPoint) -> float | None:
+    """The sentinel as the number that its raw words unpack to; `None` without one, or if it is a NaN."""
+    if point.sentinel is None:
+        return None
+    raw = point.sentinel.to_bytes(2 * point.type.words, "big")
+    (value,) = _VALUE[point.type].unpack(raw)
+    return None if math.isnan(value) else value
+
+
+def decode_words(point: RegisterPoint, words: Sequence[int]) -> float | None:
+    """The value in the quantity's unit; `None` = the device says "not available".
+
+    A NaN or an infinity is "not available" whether or not the profile names a sentinel.
+
+    Args:
+        point: where the words come from.
+        words: exactly the point's registers, in wire order, each 0–65535.
+
+    Raises:
+        ValueError: not as many words as the point has, or a word out of range.
+    """
+    if len(words) != point.type.words:
+        raise ValueError(f"{point.name}: {point.type} has {point.type.words} words, not {len(words)}")
+    ordered = words if point.word_order is WordOrder.BIG else tuple(reversed(words))
+    try:
+        raw = _WORDS[len(words)].pack(*ordered)
+    except struct.error as error:
+        raise ValueError(f"{point.name}: {error}") from None
+    if point.sentinel is not None and int.from_bytes(raw, "big") == point.sentinel:
+        return None
+    (value,) = _VALUE[point.type].unpack(raw)
+    scaled = float(value * point.scale)
+    return scaled if math.isfinite(scaled) else None
+
+
+def encode_value(point: RegisterPoint, value: float | None) -> tuple[int, ...]:
+    """The registers of a value, in wire order; `None` = "not available" (sentinel, NaN).
+
+    Integers are rounded to the nearest raw step.
+
+    Raises:
+        ValueError: the point cannot say this: out of range, not finite, the same as its sentinel,
+            or `None` without a way to say so. It never wraps around.
+    """
+    raw = _absent(point) if value is None else _raw_bytes(point, value)
+    words = _WORDS[point.type.words].unpack(raw)
+    return words if point.word_order is WordOrder.BIG else tuple(reversed(words))
+
+
+def encode_raw(point: RegisterPoint, raw: int) -> tuple[int, ...]:
+    """The registers of a raw integer as it stands in the profile (`sleep_value`, `no_limit_value`).
+
+    Raises:
+        ValueError: it does not fit.
+    """
+    try:
+        packed = raw.to_bytes(2 * point.type.words, "big")
+    except OverflowError:
+        raise ValueError(f"{point.name}: raw value {raw} does not fit into {point.type}") from None
+    words = _WORDS[point.type.words].unpack(packed)
+    return words if point.word_order is WordOrder.BIG else tuple(reversed(words))
+
+
+def _absent(point: RegisterPoint) -> bytes:
+    if point.sentinel is not None:
+        return point.sentinel.to_bytes(2 * point.type.words, "big")
+    if point.type in _FLOATS:
+        return _VALUE[point.type].pack(math.nan)
+    raise ValueError(f"{point.name}: {point.type} without a sentinel cannot say 'not available'")
+
+
+def _raw_bytes(point: RegisterPoint, value: float) -> bytes:
+    if not math.isfinite(value):
+        raise ValueError(f"{point.name}: {value} is not a value; None says 'not available'")
+    number = value / point.scale
+    try:
+        raw = _VALUE[point.type].pack(number if point.type in _FLOATS else round(number))
+    except (struct.error, OverflowError):
+        raise ValueError(f"{point.name}: {value} does not fit into {point.type}") from None
+    if point.sentinel is not None and int.from_bytes(raw, "big") == point.sentinel:
+        raise ValueError(f"{point.name}: {value} would read as 'not available'")
+    return raw

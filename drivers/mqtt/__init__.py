@@ -1,0 +1,1 @@
+"""Devices that publish and obey over MQTT."""

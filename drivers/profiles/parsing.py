@@ -1,0 +1,137 @@
+"""From the TOML of a device profile to the plain types of `drivers.profile`."""
+
+import tomllib
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from drivers.errors import ProfileError
+from drivers.profile import (
+    FieldPoint,
+    MessageCommand,
+    ModbusMap,
+    MqttMap,
+    OperatingPoint,
+    Profile,
+    RegisterCommand,
+    RegisterPoint,
+    Setpoint,
+)
+from drivers.profiles.document import Document, ModbusTable, SetpointTable
+from drivers.profiles.rules import mistakes
+
+_T = TypeVar("_T")
+
+
+def parse_profile(name: str, text: str, file: str) -> Profile:
+    """Read a profile.
+
+    Args:
+        name: the profile's name.
+        text: the TOML.
+        file: what to call it in messages.
+
+    Raises:
+        ProfileError: one line per mistake: file, key, what is wrong.
+    """
+    try:
+        document = Document.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ProfileError(f"{file}: not TOML: {error}") from None
+    except ValidationError as error:
+        lines = [f"{file}: {_key(e['loc'])}: {e['msg']}" for e in error.errors()]
+        raise ProfileError("\n".join(lines)) from None
+    wrong = [f"{file}: {mistake}" for mistake in mistakes(document)]
+    if wrong:
+        raise ProfileError("\n".join(wrong))
+    return _profile(name, document)
+
+
+def _key(location: Sequence[int | str]) -> str:
+    return ".".join(str(part) for part in location) or "(file)"
+
+
+def _profile(name: str, document: Document) -> Profile:
+    return Profile(
+        name=name,
+        title=document.title,
+        role=document.role,
+        trust=document.trust,
+        sources=document.sources,
+        nameplate_w=document.nameplate_w,
+        period_s=document.period_s,
+        map=_modbus_map(document, document.modbus) if document.modbus else _mqtt_map(document),
+        setpoint=None if document.setpoint is None else _setpoint(document, document.setpoint),
+        output=None if document.output is None else document.output.kind,
+        output_full=0.0 if document.output is None else document.output.full,
+        operating_points=tuple(
+            OperatingPoint(point.name, point.watts, point.value) for point in document.operating_points
+        ),
+    )
+
+
+def _modbus_map(document: Document, modbus: ModbusTable) -> ModbusMap:
+    points = tuple(
+        RegisterPoint(
+            name=point.name,
+            address=_present(point.address),
+            type=_present(point.type),
+            function=point.function or modbus.function,
+            word_order=point.word_order or modbus.word_order,
+            scale=point.scale,
+            sentinel=point.sentinel,
+        )
+        for point in document.points
+    )
+    return ModbusMap(points, modbus.max_span, tuple(sorted(modbus.barriers)))
+
+
+def _mqtt_map(document: Document) -> MqttMap:
+    mqtt = _present(document.mqtt)
+    points = tuple(FieldPoint(point.name, _present(point.field), point.scale) for point in document.points)
+    return MqttMap(points, mqtt.state_topic, mqtt.period_s)
+
+
+def _setpoint(document: Document, setpoint: SetpointTable) -> Setpoint:
+    common: dict[str, Any] = setpoint.model_dump(
+        exclude={
+            "point",
+            "sleep_value",
+            "no_limit_value",
+            "command_topic",
+            "payload",
+            "sleep_payload",
+            "no_limit_payload",
+        }
+    )
+    return Setpoint(command=_command(document, setpoint), **common)
+
+
+def _command(document: Document, setpoint: SetpointTable) -> RegisterCommand | MessageCommand:
+    if document.modbus is None:
+        return MessageCommand(
+            topic=_present(setpoint.command_topic),
+            payload=_present(setpoint.payload),
+            sleep_payload=_present(setpoint.sleep_payload),
+            no_limit_payload=_present(setpoint.no_limit_payload),
+        )
+    register = _present(setpoint.point)
+    return RegisterCommand(
+        point=RegisterPoint(
+            name="setpoint",
+            address=register.address,
+            type=register.type,
+            function=document.modbus.function,
+            word_order=register.word_order or document.modbus.word_order,
+            scale=register.scale,
+        ),
+        sleep_value=_present(setpoint.sleep_value),
+        no_limit_value=_present(setpoint.no_limit_value),
+    )
+
+
+def _present(value: _T | None) -> _T:
+    """A value that the checks above have shown to be there."""
+    assert value is not None
+    return value

@@ -1,0 +1,158 @@
+"""What the tables of a device profile must say together."""
+
+from collections.abc import Iterator
+
+from drivers.profile import Role, WordType
+from drivers.profiles.document import (
+    Document,
+    ModbusTable,
+    OperatingPointTable,
+    RegisterTable,
+    SetpointTable,
+)
+
+_ON_GRID = 1e-6
+"""How far from a whole number of raw steps a power step may be: rounding, no more."""
+
+
+def mistakes(document: Document) -> Iterator[str]:
+    """Everything that one table of a profile cannot know about another; `key: what is wrong`."""
+    names = [point.name for point in document.points]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            yield f"points.{index}.name: {name!r} is there twice"
+    if document.modbus is not None and document.mqtt is None:
+        yield from _register_mistakes(document, document.modbus)
+    elif document.mqtt is not None and document.modbus is None:
+        yield from _message_mistakes(document)
+    else:
+        yield "exactly one of [modbus] and [mqtt] must be there"
+    yield from _load_mistakes(document)
+
+
+def _register_mistakes(document: Document, modbus: ModbusTable) -> Iterator[str]:
+    taken: dict[tuple[int, int], str] = {}
+    for index, point in enumerate(document.points):
+        key = f"points.{index}"
+        if point.address is None or point.type is None or point.field is not None:
+            yield f"{key}: a Modbus point has address and type, and no field"
+            continue
+        first, words = point.address, point.type.words
+        yield from _place_mistakes(key, first, words, modbus)
+        if point.sentinel is not None and point.sentinel >= 1 << 16 * words:
+            yield f"{key}.sentinel: does not fit into {point.type}"
+        function = point.function or modbus.function
+        for address in range(first, first + words):
+            other = taken.setdefault((function, address), point.name)
+            if other != point.name:
+                yield f"{key}.address: register {address} is already {other!r}"
+                break
+    if document.setpoint is not None:
+        if document.setpoint.point is not None:
+            place = document.setpoint.point
+            yield from _place_mistakes("setpoint.point", place.address, place.type.words, modbus)
+        yield from _register_command_mistakes(document.setpoint, document)
+
+
+def _place_mistakes(key: str, first: int, words: int, modbus: ModbusTable) -> Iterator[str]:
+    if first + words > 0x10000:
+        yield f"{key}.address: {words} registers from {first} end beyond 65535"
+    if words > modbus.max_span:
+        yield f"{key}.type: takes {words} registers, max_span is {modbus.max_span}"
+    for barrier in modbus.barriers:
+        if first < barrier < first + words:
+            yield f"{key}.address: the barrier at {barrier} would tear the value"
+
+
+def _register_command_mistakes(setpoint: SetpointTable, document: Document) -> Iterator[str]:
+    point, sleep, no_limit = setpoint.point, setpoint.sleep_value, setpoint.no_limit_value
+    if point is None or sleep is None or no_limit is None:
+        yield "setpoint: needs point, sleep_value and no_limit_value"
+        return
+    if setpoint.command_topic or setpoint.payload or setpoint.sleep_payload or setpoint.no_limit_payload:
+        yield "setpoint: command_topic and payloads belong to an MQTT device"
+    if point.type in {WordType.F32, WordType.F64}:
+        yield "setpoint.point.type: a set-point register is an integer"
+        return
+    yield from _read_back_mistakes(point, document)
+    yield from _raw_mistakes(setpoint, point, sleep, no_limit)
+
+
+def _read_back_mistakes(point: RegisterTable, document: Document) -> Iterator[str]:
+    for index, other in enumerate(document.points):
+        if other.address is None or other.type is None:
+            continue
+        apart = (
+            other.address + other.type.words <= point.address
+            or point.address + point.type.words <= other.address
+        )
+        alike = (other.address, other.type, other.scale) == (point.address, point.type, point.scale)
+        if not apart and not alike:
+            yield f"setpoint.point: overlaps points.{index} ({other.name}) and is not the same"
+
+
+def _raw_mistakes(setpoint: SetpointTable, point: RegisterTable, sleep: int, no_limit: int) -> Iterator[str]:
+    top = (1 << 16 * point.type.words - point.type.value.startswith("s")) - 1
+    lowest, highest = round(setpoint.floor_w / point.scale), round(setpoint.ceiling_w / point.scale)
+    for key, raw in (("sleep_value", sleep), ("no_limit_value", no_limit), ("ceiling_w", highest)):
+        if raw > top:
+            yield f"setpoint.{key}: raw value {raw} does not fit into {point.type}"
+    for key, watts in (("floor_w", setpoint.floor_w), ("step_w", setpoint.step_w)):
+        steps = watts / point.scale
+        if abs(steps - round(steps)) > _ON_GRID * max(steps, 1.0):
+            yield f"setpoint.{key}: {watts} W is not a whole number of raw steps of {point.scale} W"
+    if sleep == no_limit:
+        yield "setpoint.no_limit_value: is the same as sleep_value"
+    if lowest <= sleep <= highest:
+        yield f"setpoint.sleep_value: {sleep} is also a power target"
+    # "No limit" may be the ceiling itself, as with percent: the device then draws no more either way.
+    if lowest <= no_limit < highest:
+        yield f"setpoint.no_limit_value: {no_limit} is also a power target"
+
+
+def _message_mistakes(document: Document) -> Iterator[str]:
+    for index, point in enumerate(document.points):
+        registers = (point.address, point.type, point.function, point.word_order, point.sentinel)
+        if point.field is None or any(value is not None for value in registers):
+            yield f"points.{index}: a point of an MQTT device has a field, and no address or type"
+    setpoint = document.setpoint
+    if setpoint is None:
+        return
+    if None in {
+        setpoint.command_topic,
+        setpoint.payload,
+        setpoint.sleep_payload,
+        setpoint.no_limit_payload,
+    }:
+        yield "setpoint: needs command_topic, payload, sleep_payload and no_limit_payload"
+    if any(value is not None for value in (setpoint.point, setpoint.sleep_value, setpoint.no_limit_value)):
+        yield "setpoint: point, sleep_value and no_limit_value belong to a Modbus device"
+
+
+def _load_mistakes(document: Document) -> Iterator[str]:
+    points, setpoint = document.operating_points, document.setpoint
+    if (setpoint is None) != (not points):
+        yield "operating_points: belong to a [setpoint], and a [setpoint] needs them"
+    if setpoint is not None and document.role is not Role.LOAD:
+        yield f"setpoint: a {document.role} is never told to draw less"
+    if document.role is Role.LOAD and document.nameplate_w == 0:
+        yield "nameplate_w: a load has one"
+    if points and document.output is None:
+        yield "output: the operating points' values need it"
+    if setpoint is not None and points:
+        yield from _operating_point_mistakes(setpoint, points)
+
+
+def _operating_point_mistakes(
+    setpoint: SetpointTable, points: tuple[OperatingPointTable, ...]
+) -> Iterator[str]:
+    for index in range(1, len(points)):
+        if points[index].watts <= points[index - 1].watts or points[index].value < points[index - 1].value:
+            yield f"operating_points.{index}: watts must rise and value must not fall"
+    if points[0].watts != setpoint.sleep_w or points[0].value != 0:
+        yield "operating_points.0: must be sleep: sleep_w and value 0"
+    for index, point in enumerate(points[1:], start=1):
+        if not setpoint.floor_w <= point.watts <= setpoint.ceiling_w:
+            yield f"operating_points.{index}.watts: outside floor_w ... ceiling_w"
+    if points[-1].value != 1:
+        yield f"operating_points.{len(points) - 1}.value: the last point is full output, 1.0"
