@@ -1,0 +1,1 @@
+"""Signed quotas, leases and commands: which count, what is answered, what is kept."""
