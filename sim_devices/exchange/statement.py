@@ -1,0 +1,81 @@
+"""A site's day as the exchange settles it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from sim_devices.exchange.merkle import merkle_root
+from sim_devices.exchange.receipts import Head
+from sim_devices.exchange.records import DayClose, EpochOpen, Position
+
+# Epochs that begin so leave one before them that either the site or the exchange does not hold whole.
+_TORN = frozenset({"fork", "storage-loss", "restore"})
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """An `interval` or `gap`; `site_wh` is what the site meter's add to the day, else `None`."""
+
+    position: Position
+    site_wh: int | None
+    jws: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DayRecords:
+    """All that counts in a day, in (epoch, seq) order.
+
+    `closing` is the newest `day_close` of the day, `through` the last record that counts in it.
+    """
+
+    leaves: Sequence[Leaf]
+    closing: DayClose | None
+    corrections_wh: int
+    through: Position | None
+
+
+def make_statement(
+    site: str, day: str, records: DayRecords, *, openings: Mapping[int, EpochOpen], heads: Mapping[int, Head]
+) -> dict[str, Any] | None:
+    """The statement of a day, `None` if nothing counts in it.
+
+    `openings` and `heads` are the first and the last record of every epoch. The day is closed if the
+    site's `day_close` says what the exchange finds, over epochs that both hold whole.
+    """
+    if records.through is None:
+        return None
+    wh = sum(leaf.site_wh for leaf in records.leaves if leaf.site_wh is not None)
+    root = merkle_root([leaf.jws for leaf in records.leaves])
+    closing = records.closing
+    agreed = closing is not None and (closing.count, closing.wh, closing.root) == (
+        len(records.leaves),
+        wh,
+        root,
+    )
+    return {
+        "site": site,
+        "day": day,
+        "closed": closing is not None and agreed and _whole(records.leaves, closing, openings, heads),
+        "count": len(records.leaves),
+        "wh": wh,
+        "root": root,
+        "corrections_wh": records.corrections_wh,
+        "through": records.through._asdict(),
+    }
+
+
+def _whole(
+    leaves: Sequence[Leaf], closing: DayClose, openings: Mapping[int, EpochOpen], heads: Mapping[int, Head]
+) -> bool:
+    """Whether each epoch of the day but the last ended with a record that both sides have."""
+    first = min((leaf.position.epoch for leaf in leaves), default=closing.epoch)
+    epochs = [epoch for epoch in sorted(openings) if first <= epoch <= closing.epoch]
+    for epoch, following in pairwise(epochs):
+        opening, head = openings[following], heads[epoch]
+        before = opening.before
+        if opening.reason in _TORN or before is None:
+            return False
+        if (before.epoch, before.seq, before.head_hash) != (head.epoch, head.seq, head.hash):
+            return False
+    return True

@@ -1,0 +1,120 @@
+"""Whether an upload may be taken: the contract's checks of records and chain, in its order."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sim_devices.exchange.encoding import FormError
+from sim_devices.exchange.envelopes import open_envelope
+from sim_devices.exchange.intake import Span
+from sim_devices.exchange.keyring import KeyRing
+from sim_devices.exchange.problems import ProblemError
+from sim_devices.exchange.receipts import Head
+from sim_devices.exchange.records import Entry, EpochOpen, Event, Position, check_point, read_record
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """Records that are what they claim to be, and the site's keys after them."""
+
+    entries: Sequence[Entry]
+    ring: KeyRing
+
+
+def read_upload(site: str, span: Span, body: bytes, ring: KeyRing, points: list[str] | None) -> Upload:
+    """Read and verify every line of `body`. `points` are the epoch's, `None` while it is unknown.
+
+    Raises:
+        ProblemError: 422 `invalid-record` with the first `seq` that is wrong.
+    """
+    lines = body.split(b"\n")
+    unended = lines.pop()
+    expected = span.last - span.first + 1
+    if len(lines) != expected or unended:
+        seq = span.first + max(0, min(len(lines), expected))
+        raise _invalid(seq, f"{len(lines)} ended lines for {expected} records")
+    entries: list[Entry] = []
+    for number, line in enumerate(lines):
+        at = Position(span.epoch, span.first + number)
+        try:
+            entry = _read_entry(site, at, line, ring)
+            if isinstance(entry.record, EpochOpen):
+                points = entry.record.points
+            if points is not None:
+                check_point(entry.record, points)
+            ring = _follow(entry, ring)
+        except FormError as error:
+            raise _invalid(at.seq, str(error)) from error
+        entries.append(entry)
+    return Upload(entries, ring)
+
+
+def new_entries(
+    span: Span,
+    entries: Sequence[Entry],
+    *,
+    known: Mapping[int, bytes],
+    head: Head | None,
+    newest: Head | None,
+) -> Sequence[Entry]:
+    """The entries that continue the chain; none if all are known.
+
+    `known` are the stored JWS of the span by seq, `head` the last record of its epoch, `newest` that
+    of the newest epoch.
+
+    Raises:
+        ProblemError: 422 `ledger-fork`, 409 `sequence-gap` or `chain-broken`.
+    """
+    for seq, jws in known.items():
+        if entries[seq - span.first].jws != jws:
+            raise ProblemError(422, "ledger-fork", f"record {seq} is known with other bytes", seq=seq)
+    if head is None and newest is not None and span.epoch < newest.epoch:
+        raise _gap(newest.epoch, newest.seq + 1)
+    head_seq = 0 if head is None else head.seq
+    if span.first > head_seq + 1:
+        raise _gap(span.epoch, head_seq + 1)
+    head_hash = previous = None if head is None else head.hash
+    fresh = entries[head_seq - span.first + 1 :]
+    for entry in fresh:
+        if entry.record.prev != previous:
+            raise ProblemError(
+                409,
+                "chain-broken",
+                f"prev of record {entry.record.seq} is not the hash of the record before",
+                head_seq=head_seq,
+                head_hash=head_hash,
+            )
+        previous = entry.envelope.hash
+    return fresh
+
+
+def _read_entry(site: str, at: Position, line: bytes, ring: KeyRing) -> Entry:
+    envelope = open_envelope(line)
+    record = read_record(envelope)
+    if not envelope.signed_by(ring.signer(envelope.kid, at).public):
+        raise FormError("the signature does not verify")
+    if record.site != site or record.position != at:
+        raise FormError("site, epoch or seq is not that of the path")
+    return Entry(record, envelope)
+
+
+def _follow(entry: Entry, ring: KeyRing) -> KeyRing:
+    match entry.record:
+        case Event(key_change=change) if change is not None:
+            at = entry.record.position
+            return ring.changed(ring.signer(entry.envelope.kid, at), change, at)
+        case _:
+            return ring
+
+
+def _invalid(seq: int, detail: str) -> ProblemError:
+    return ProblemError(422, "invalid-record", f"record {seq}: {detail}", seq=seq)
+
+
+def _gap(epoch: int, seq: int) -> ProblemError:
+    return ProblemError(
+        409,
+        "sequence-gap",
+        f"the next record is {epoch}/{seq}",
+        expected_epoch=epoch,
+        expected_seq=seq,
+    )
