@@ -9,8 +9,8 @@ from enum import StrEnum
 from typing import assert_never
 
 from daemon.authority.clock_trust import ClockTrust
-from daemon.authority.documents import Hold, Lease, OperatorLimit, Quota
 from daemon.authority.schedule import entry_at, next_change_s
+from daemon.commands.orders import Hold, Lease, OperatorLimit, Quota
 
 
 class State(StrEnum):
@@ -197,7 +197,7 @@ def start(
     fresh_until_s = None
     if lease is not None and quota is not None and lease.rev == quota.rev and lease.boot_id == boot_id:
         age_s = boottime_s - lease.boottime_s
-        left_s = lease.fresh_for_s(policy.lease_timeout_s) - age_s
+        left_s = fresh_for_s(lease, policy.lease_timeout_s) - age_s
         if age_s >= 0 and left_s > 0 and last_limit_w is not None:
             fresh_until_s = now.monotonic_s + left_s
     before_w = policy.failsafe_w if last_limit_w is None else last_limit_w
@@ -240,6 +240,11 @@ def step(authority: Authority, event: Event, now: Moment, policy: Policy) -> Ver
     return _judge(_settled(authority, now, policy), now, policy)
 
 
+def fresh_for_s(lease: Lease, timeout_s: float) -> float:
+    """Seconds after its arrival for which a lease keeps authority alive; a delayed one has less."""
+    return min(lease.exp, lease.iat + timeout_s) - lease.wall_s
+
+
 def forecast_w(authority: Authority, now: Moment, policy: Policy, ahead_s: float) -> int:
     """The limit that will be in force after so many seconds if nobody says anything until then."""
     return min(limit for limit, _ in _parts(authority, now.later(ahead_s), policy))
@@ -252,9 +257,9 @@ def _ticked(authority: Authority, tick: Tick, now: Moment) -> Authority:
         authority = replace(authority, meter_trusted=tick.meter_trusted, meter_changed_s=now.monotonic_s)
     # An expired overlay is dropped only on a clock that can be believed: dropping it raises the limit.
     if clock.trusted:
-        if authority.hold is not None and _over(authority.hold.until_s, now):
+        if authority.hold is not None and _over(authority.hold.until, now):
             authority = replace(authority, hold=None)
-        if authority.operator_limit is not None and _over(authority.operator_limit.until_s, now):
+        if authority.operator_limit is not None and _over(authority.operator_limit.until, now):
             authority = replace(authority, operator_limit=None)
     return authority
 
@@ -268,11 +273,11 @@ def _leased(authority: Authority, lease: Lease, now: Moment, policy: Policy) -> 
     counts = (
         quota is not None
         and lease.rev == quota.rev
-        and now.wall_s < quota.exp_s
+        and now.wall_s < quota.exp
         and Cause.TRUST not in authority.causes
         and authority.clock.trusted
     )
-    left_s = lease.fresh_for_s(policy.lease_timeout_s)
+    left_s = fresh_for_s(lease, policy.lease_timeout_s)
     if not counts or left_s <= 0:
         return authority
     until_s = now.monotonic_s + left_s
@@ -364,7 +369,7 @@ def _judge(authority: Authority, now: Moment, policy: Policy) -> Verdict:
 def _next_deadline_s(authority: Authority, now: Moment) -> float | None:
     to_monotonic = now.monotonic_s - now.wall_s
     edges = [next_change_s(authority.quota, now.wall_s)]
-    edges += [overlay.until_s for overlay in (authority.hold, authority.operator_limit) if overlay]
+    edges += [overlay.until for overlay in (authority.hold, authority.operator_limit) if overlay]
     deadlines = [edge + to_monotonic for edge in edges if edge is not None]
     if authority.fresh_until_s is not None:
         deadlines.append(authority.fresh_until_s)

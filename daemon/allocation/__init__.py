@@ -1,0 +1,1 @@
+"""Which load runs at which operating point under which limit. Pure."""

@@ -1,0 +1,242 @@
+"""One point for every load, so that the site stays at or below its limit and as close to it as it can.
+
+Everything but the learned uncontrolled load is feed-forward: what a load counts at is known from its
+orders, not integrated from the meter's error, so nothing hunts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from daemon.allocation.circuits import Circuits
+from daemon.allocation.loads import Bools, Ints, Loads
+from daemon.allocation.memory import UNKNOWN, LoadMemory, counted_w, drawing_w, ordered
+from daemon.allocation.steps import Steps, down_steps, enough, fitting, up_steps
+from daemon.table.table import Floats
+
+_TRIM = 0.01
+"""An excess below this share of the limit is trimmed by loads that answer before the deadline."""
+_GRACE_S = 3.0
+_RAMP_LEAD_S = 5.0
+"""The ramp may run this far ahead of what the site draws."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """A lower limit that is known to come."""
+
+    in_s: float
+    limit_w: float
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What one allocation starts from."""
+
+    now_s: float
+    measured_w: Floats
+    """(loads,): fresh power; NaN = absent."""
+    excluded: Bools
+    """(loads,): not to be ordered about."""
+    limit_w: float
+    deadline_s: float
+    """When the limit must be met (monotonic)."""
+    uncontrolled_w: float
+    """Uncontrolled load and cooling."""
+    margin_w: float
+    deadband_w: float
+    ceiling_w: float
+    """What the ramp allows the whole site to draw."""
+    may_rise: bool
+    ahead: Sequence[Ahead] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be ordered, and the arithmetic behind it."""
+
+    level: Ints
+    counted_w: Floats
+    """(loads,): what each counts at once the plan is ordered."""
+    limit_w: float
+    uncontrolled_w: float
+    margin_w: float
+    late_w: float
+    """Σ of what slow loads still draw above their orders at the deadline."""
+    unreachable_w: float
+    """Above the target although everything sheddable is shed."""
+
+    @property
+    def target_w(self) -> float:
+        """What the loads may draw together."""
+        return max(self.limit_w - self.uncontrolled_w - self.margin_w, 0.0)
+
+    @property
+    def loads_w(self) -> float:
+        """What the loads count at together."""
+        return float(self.counted_w.sum())
+
+
+def ramp_ceiling_w(
+    ceiling_w: float, limit_w: float, draw_w: float, rate_w_per_s: float, dt_s: float
+) -> float:
+    """What the ramp lets the whole site draw now: never far ahead of what it does draw."""
+    reached_w = max(draw_w, min(ceiling_w, draw_w + rate_w_per_s * _RAMP_LEAD_S))
+    return min(limit_w, reached_w + rate_w_per_s * dt_s)
+
+
+def allocate(situation: Situation, loads: Loads, circuits: Circuits, memory: LoadMemory) -> Plan:
+    """Levels for all loads. Deterministic; a lower limit never raises the sum."""
+    worker = _Allocation(situation, loads, circuits, memory)
+    worker.shed_in_circuits()
+    worker.shed_for_site()
+    worker.shed_ahead()
+    worker.bridge()
+    worker.rise()
+    return worker.plan()
+
+
+class _Allocation:
+    """One allocation in progress: levels and what they count at, step by step."""
+
+    def __init__(self, situation: Situation, loads: Loads, circuits: Circuits, memory: LoadMemory) -> None:
+        self._now = situation
+        self._loads = loads
+        self._circuits = circuits
+        self._memory = memory
+        self._level = memory.level.copy()
+        self._counted = counted_w(memory, loads, situation.measured_w, situation.now_s)
+        self._known = (memory.level != UNKNOWN) & ~situation.excluded
+        self._movable = self._known & memory.obeys
+        self._target_w = max(situation.limit_w - situation.uncontrolled_w - situation.margin_w, 0.0)
+        self._late_w = 0.0
+
+    def _lower(self, steps: Steps, count: int) -> None:
+        taken = steps.taken(count, len(self._loads))
+        self._level = self._level - taken
+        self._recount(taken > 0)
+
+    def _recount(self, moved: Bools) -> None:
+        rows = np.arange(len(self._loads))
+        at_level_w = self._memory.learned_w[rows, np.maximum(self._level, 0)]
+        self._counted = np.where(moved, at_level_w, self._counted)
+
+    def _steps_down(self, may: Bools, *, partial_first: bool = False) -> Steps:
+        return down_steps(
+            self._loads,
+            self._level,
+            self._memory.learned_w,
+            self._counted,
+            may,
+            partial_first=partial_first,
+        )
+
+    def _fast(self) -> Bools:
+        """Loads that a new order reaches before the deadline."""
+        left_s = max(self._now.deadline_s - self._now.now_s, _GRACE_S)
+        fast: Bools = self._loads.latency_down_s <= left_s
+        return fast
+
+    def _shed(self, excess_w: float, may: Bools, *, partial_first: bool = False) -> None:
+        if excess_w > 0:
+            steps = self._steps_down(may, partial_first=partial_first)
+            self._lower(steps, enough(steps, excess_w))
+
+    def shed_in_circuits(self) -> None:
+        """Every circuit below its own limit, the deepest first."""
+        for index, inside in self._circuits.members(self._loads.circuit):
+            excess_w = float(self._counted[inside].sum() - self._circuits.max_w[index])
+            self._shed(excess_w, self._movable & inside)
+
+    def shed_for_site(self) -> None:
+        """The site's sum below the target, the least valuable steps first."""
+        excess_w = float(self._counted.sum()) - self._target_w
+        if excess_w <= _TRIM * self._now.limit_w:
+            self._shed(excess_w, self._movable & self._fast())
+            excess_w = float(self._counted.sum()) - self._target_w
+        if excess_w > 0:
+            # Loads that did not obey are ordered off with the first, but nothing counts on it.
+            self._level = np.where(self._known & ~self._memory.obeys, 0, self._level)
+        self._shed(excess_w, self._movable)
+
+    def shed_ahead(self) -> None:
+        """Orders for a lower limit to come, to each load its latency earlier."""
+        for ahead in self._now.ahead:
+            target_w = max(ahead.limit_w - self._now.uncontrolled_w - self._now.margin_w, 0.0)
+            excess_w = float(self._counted.sum()) - target_w
+            if excess_w <= 0:
+                continue
+            steps = self._steps_down(self._movable)
+            taken = steps.taken(enough(steps, excess_w), len(self._loads))
+            due = (taken > 0) & (self._loads.latency_down_s + _GRACE_S >= ahead.in_s)
+            self._level = np.where(due, self._level - taken, self._level)
+            self._recount(due)
+
+    def _drawing(self) -> Floats:
+        """What the loads will draw at the deadline, with the orders of this allocation."""
+        now = self._now
+        as_ordered = ordered(self._memory, self._level, now.measured_w, self._before(), now.now_s)
+        deadline_s = max(now.deadline_s, now.now_s + _GRACE_S)
+        return drawing_w(as_ordered, self._loads, now.measured_w, self._counted, now.now_s, deadline_s)
+
+    def _before(self) -> Floats:
+        return counted_w(self._memory, self._loads, self._now.measured_w, self._now.now_s)
+
+    def bridge(self) -> None:
+        """What slow loads still draw at the deadline is taken over by fast ones until they have fallen."""
+        drawing_w_ = float(self._drawing().sum())
+        self._late_w = drawing_w_ - float(self._counted.sum())
+        self._shed(drawing_w_ - self._target_w, self._movable & self._fast(), partial_first=True)
+
+    def rise(self) -> None:
+        """The most valuable steps up that the limit, the ramp and the circuits have room for."""
+        now = self._now
+        if not now.may_rise:
+            return
+        limit_w = min([now.limit_w, *(ahead.limit_w for ahead in now.ahead)])
+        top_w = min(limit_w - now.margin_w - now.deadband_w, now.ceiling_w) - now.uncontrolled_w
+        room_w = top_w - max(float(self._drawing().sum()), float(self._counted.sum()))
+        if room_w <= 0:
+            return
+        rested = now.now_s - self._memory.off_since_s >= self._loads.min_off_s
+        unmoved = self._level == self._memory.level
+        may = self._known & unmoved & (rested | (self._level > 0))
+        if top_w < self._all_up_w():
+            may &= self._movable
+        steps = up_steps(self._loads, self._level, self._memory.learned_w, self._counted, may)
+        taken = steps.taken(fitting(steps, room_w), len(self._loads))
+        for index, inside in self._circuits.members(self._loads.circuit):
+            taken = self._fit_circuit(taken, inside, float(self._circuits.max_w[index]), steps)
+        self._level = self._level + taken
+        self._recount(taken > 0)
+
+    def _all_up_w(self) -> float:
+        rows = np.arange(len(self._loads))
+        return float(self._memory.learned_w[rows, self._loads.top].sum())
+
+    def _fit_circuit(self, taken: Ints, inside: Bools, max_w: float, steps: Steps) -> Ints:
+        """Take back what a circuit has no room for."""
+        rows = np.arange(len(self._loads))
+        raised_w = self._memory.learned_w[rows, np.maximum(self._level + taken, 0)]
+        counted = np.where(taken > 0, raised_w, self._counted)
+        if float(counted[inside].sum()) <= max_w:
+            return taken
+        mine = inside[steps.load]
+        own = Steps(steps.load[mine], steps.watts[mine])
+        room_w = max_w - float(self._counted[inside].sum())
+        fits = own.taken(fitting(own, room_w), len(self._loads))
+        return np.where(inside, np.minimum(taken, fits), taken)
+
+    def plan(self) -> Plan:
+        """The result."""
+        counted_sum_w = float(self._counted.sum())
+        return Plan(
+            level=self._level,
+            counted_w=self._counted,
+            limit_w=self._now.limit_w,
+            uncontrolled_w=self._now.uncontrolled_w,
+            margin_w=self._now.margin_w,
+            late_w=self._late_w,
+            unreachable_w=max(counted_sum_w - self._target_w, 0.0),
+        )

@@ -1,0 +1,136 @@
+"""The loads of a site as columns: what each can be told to do and what that is worth."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from daemon.table.table import Floats
+from drivers.profile import OperatingPoint, OutputKind, Profile
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+
+class Tier(IntEnum):
+    """Who gives way first."""
+
+    FIRST_TO_GO = 0
+    NORMAL = 1
+    CRITICAL = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Economics:
+    """What output is worth, per hour of full output. Only the ratio matters to the allocation."""
+
+    per_ths: float = 0.0021
+    """USD/h for 1 TH/s, at about 0.05 USD per TH/s and day."""
+    per_gpu: float = 2.0
+    """USD/h for a rented GPU of the H100 class."""
+
+    def full_value(self, profile: Profile) -> float:
+        """What the device earns in an hour at full output."""
+        match profile.output:
+            case OutputKind.HASH:
+                return self.per_ths * profile.output_full
+            case OutputKind.GPU:
+                return self.per_gpu * profile.output_full
+            case None:
+                return 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class LoadSpec:
+    """One controllable load."""
+
+    row: int
+    """In the site table."""
+    profile: Profile
+    tier: Tier = Tier.NORMAL
+    circuit: int = -1
+    """Index into the circuits; −1 = only the site limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loads:
+    """All controllable loads. A load's levels are its efficient operating points, 0 = lowest draw."""
+
+    rows: Ints
+    watts: Floats
+    """(loads, levels) by the profile, ascending; the last level is repeated to fill the row."""
+    value: Floats
+    """(loads, levels), per hour."""
+    top: Ints
+    """Index of the highest level."""
+    tier: Ints
+    circuit: Ints
+    nameplate_w: Floats
+    latency_down_s: Floats
+    latency_up_s: Floats
+    settle_s: Floats
+    min_off_s: Floats
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @classmethod
+    def build(cls, specs: Sequence[LoadSpec], economics: Economics) -> "Loads":
+        """Columns from the profiles.
+
+        Raises:
+            ValueError: a load's profile has no set-point or no operating points.
+        """
+        hulls = []
+        for spec in specs:
+            if spec.profile.setpoint is None or not spec.profile.operating_points:
+                raise ValueError(f"profile {spec.profile.name} cannot be controlled")
+            hulls.append(efficient(spec.profile.operating_points))
+        levels = max((len(hull) for hull in hulls), default=1)
+        setpoints = [spec.profile.setpoint for spec in specs if spec.profile.setpoint is not None]
+        return cls(
+            rows=np.array([spec.row for spec in specs], dtype=np.int64),
+            watts=_columns([[point.watts for point in hull] for hull in hulls], levels),
+            value=_columns(
+                [
+                    [point.value * economics.full_value(spec.profile) for point in hull]
+                    for spec, hull in zip(specs, hulls, strict=True)
+                ],
+                levels,
+            ),
+            top=np.array([len(hull) - 1 for hull in hulls], dtype=np.int64),
+            tier=np.array([spec.tier for spec in specs], dtype=np.int64),
+            circuit=np.array([spec.circuit for spec in specs], dtype=np.int64),
+            nameplate_w=np.array([spec.profile.nameplate_w for spec in specs], dtype=np.float64),
+            latency_down_s=np.array([setpoint.latency_down_s for setpoint in setpoints], dtype=np.float64),
+            latency_up_s=np.array([setpoint.latency_up_s for setpoint in setpoints], dtype=np.float64),
+            settle_s=np.array([setpoint.settle_s for setpoint in setpoints], dtype=np.float64),
+            min_off_s=np.array([setpoint.min_off_s for setpoint in setpoints], dtype=np.float64),
+        )
+
+
+def efficient(points: Sequence[OperatingPoint]) -> list[OperatingPoint]:
+    """The upper concave hull: operating points worth running at, ascending watts.
+
+    Between two neighbours of the hull every further watt earns less than the one before, so walking all
+    loads' steps in order of value per watt is optimal up to one load.
+    """
+    hull: list[OperatingPoint] = []
+    for point in sorted(points, key=lambda point: (point.watts, -point.value)):
+        if hull and point.value <= hull[-1].value:
+            continue
+        while len(hull) > 1 and _slope(hull[-2], hull[-1]) <= _slope(hull[-2], point):
+            hull.pop()
+        hull.append(point)
+    return hull
+
+
+def _slope(low: OperatingPoint, high: OperatingPoint) -> float:
+    return (high.value - low.value) / (high.watts - low.watts)
+
+
+def _columns(rows: list[list[float]], levels: int) -> Floats:
+    padded = [row + [row[-1]] * (levels - len(row)) for row in rows]
+    return np.array(padded, dtype=np.float64).reshape(len(rows), levels)

@@ -1,0 +1,150 @@
+"""What is remembered of every load between two cycles: orders, obedience, learned power."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from daemon.allocation.loads import Bools, Ints, Loads
+from daemon.table.table import Floats
+
+UNKNOWN = -1
+"""Level of a load of which nothing has been seen yet."""
+
+_LEARN_S = 300.0
+_LEARN_WITHIN = 0.15
+_TOLERANCE = 0.04
+_TOLERANCE_W = 60.0
+_BLIP_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class LoadMemory:
+    """Columns, one entry per load. Times are monotonic seconds."""
+
+    level: Ints
+    """Commanded (or found) level."""
+    ordered_s: Floats
+    """When the level was last changed by us; −inf = never. A retry does not move it."""
+    before_w: Floats
+    """What the load drew when the order went out."""
+    off_since_s: Floats
+    """When it was ordered to its lowest level; −inf = it is not there or was not ordered."""
+    obeys: Bools
+    """Whether its measured power followed its last order."""
+    seen_s: Floats
+    """When it was last measured."""
+    learned_w: Floats
+    """(loads, levels): what it really draws at a level."""
+
+    @classmethod
+    def fresh(cls, loads: Loads) -> "LoadMemory":
+        """Nothing is known yet; every load draws what its profile says."""
+        count = len(loads)
+        never = np.full(count, -np.inf)
+        return cls(
+            level=np.full(count, UNKNOWN, dtype=np.int64),
+            ordered_s=never,
+            before_w=loads.nameplate_w.copy(),
+            off_since_s=never,
+            obeys=np.ones(count, dtype=np.bool_),
+            seen_s=never,
+            learned_w=loads.watts.copy(),
+        )
+
+    def at_level_w(self) -> Floats:
+        """(loads,): learned power of the level each load is at; 0 for unknown ones."""
+        rows = np.arange(len(self.level))
+        return np.where(self.level >= 0, self.learned_w[rows, np.maximum(self.level, 0)], 0.0)
+
+    def in_window(self, loads: Loads, now_s: float) -> Bools:
+        """(loads,): so shortly after an order that the load counts as commanded."""
+        window: Bools = now_s - self.ordered_s < loads.settle_s
+        return window
+
+
+def tolerated_w(watts: Floats) -> Floats:
+    """The most that a load ordered to `watts` may draw and still be said to obey."""
+    return watts * (1 + _TOLERANCE) + _TOLERANCE_W
+
+
+def adopted(memory: LoadMemory, loads: Loads, measured_w: Floats, setpoint_w: Floats) -> LoadMemory:
+    """Loads that nobody has ordered yet are taken to be where they are found.
+
+    The set-point that a device says it holds counts more than its power: a miner that warms up draws
+    little and will draw all. Nothing is written for this.
+    """
+    unknown = memory.level == UNKNOWN
+    known_setpoint = np.isfinite(setpoint_w)
+    basis_w = np.where(known_setpoint, setpoint_w, measured_w)
+    found = unknown & np.isfinite(basis_w)
+    if not found.any():
+        return memory
+    reaches = loads.watts >= basis_w[:, None] / (1 + _TOLERANCE)
+    level = np.where(reaches.any(axis=1), reaches.argmax(axis=1), loads.top)
+    return replace(memory, level=np.where(found, np.minimum(level, loads.top), memory.level))
+
+
+def observed(memory: LoadMemory, loads: Loads, measured_w: Floats, now_s: float, dt_s: float) -> LoadMemory:
+    """After a look at the loads' measured power (NaN = not fresh)."""
+    fresh = np.isfinite(measured_w)
+    known = memory.level != UNKNOWN
+    expected_w = memory.at_level_w()
+    follows = fresh & (measured_w <= tolerated_w(expected_w))
+    settled = ~memory.in_window(loads, now_s)
+    # Running as it likes proves nothing: a load that did not obey has to be seen below its full power.
+    proves = follows & (memory.level < loads.top)
+    obeys = proves | (memory.obeys & (follows | ~(fresh & settled & known)))
+    # Learned only near what the profile says: a load without work draws less and may return at any moment.
+    rows = np.arange(len(loads))
+    level = np.maximum(memory.level, 0)
+    nominal_w = loads.watts[rows, level]
+    near = np.abs(measured_w - nominal_w) <= _LEARN_WITHIN * nominal_w + _TOLERANCE_W
+    learns = fresh & known & settled & near
+    learned_w = memory.learned_w.copy()
+    learned_w[rows[learns], level[learns]] += (
+        min(1.0, dt_s / _LEARN_S) * (measured_w - learned_w[rows, level])[learns]
+    )
+    return replace(
+        memory,
+        obeys=obeys,
+        seen_s=np.where(fresh, now_s, memory.seen_s),
+        learned_w=np.maximum.accumulate(learned_w, axis=1),
+    )
+
+
+def counted_w(memory: LoadMemory, loads: Loads, measured_w: Floats, now_s: float) -> Floats:
+    """The most that each load may draw without another order.
+
+    Within its settle window: as commanded. Afterwards, obeying: the learned power of its level, even if
+    it draws less. Not obeying: measured if fresh, else nameplate. Unknown: nameplate.
+    """
+    commanded_w = memory.at_level_w()
+    missing = now_s - memory.seen_s > _BLIP_S
+    fresh = np.isfinite(measured_w)
+    disobeying_w = np.where(fresh, np.maximum(measured_w, commanded_w), loads.nameplate_w)
+    settled = ~memory.in_window(loads, now_s)
+    counted = np.where(memory.obeys & ~(missing & settled), commanded_w, disobeying_w)
+    return np.where(memory.level == UNKNOWN, loads.nameplate_w, counted)
+
+
+def drawing_w(
+    memory: LoadMemory, loads: Loads, measured_w: Floats, counted: Floats, now_s: float, deadline_s: float
+) -> Floats:
+    """What each load will still draw at the deadline: until its order arrives, what it draws now."""
+    late = memory.in_window(loads, now_s) & (memory.ordered_s + loads.latency_down_s > deadline_s)
+    now_w = np.where(np.isfinite(measured_w), measured_w, memory.before_w)
+    return np.where(late, np.maximum(now_w, counted), counted)
+
+
+def ordered(memory: LoadMemory, level: Ints, measured_w: Floats, counted: Floats, now_s: float) -> LoadMemory:
+    """After new levels were ordered."""
+    changed = level != memory.level
+    drew_w = np.where(np.isfinite(measured_w), measured_w, counted)
+    goes_off = changed & (level == 0)
+    return replace(
+        memory,
+        level=level,
+        ordered_s=np.where(changed, now_s, memory.ordered_s),
+        before_w=np.where(changed, drew_w, memory.before_w),
+        off_since_s=np.where(goes_off, now_s, np.where(level == 0, memory.off_since_s, -np.inf)),
+    )

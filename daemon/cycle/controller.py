@@ -1,0 +1,273 @@
+"""One cycle: freeze the table, judge the limit, measure, allocate, order. Synchronous, no I/O."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from daemon.allocation.allocate import Ahead, Plan, Situation, allocate, ramp_ceiling_w
+from daemon.allocation.memory import UNKNOWN, LoadMemory, adopted, counted_w, observed, ordered
+from daemon.authority.machine import (
+    Authority,
+    Event,
+    Moment,
+    Policy,
+    QuotaTaken,
+    Source,
+    State,
+    Tick,
+    Verdict,
+    forecast_w,
+    step,
+)
+from daemon.cycle.layout import SiteLayout
+from daemon.dispatch import Dispatcher
+from daemon.metering.site_power import Residual, SitePower, measure_site
+from daemon.table import SiteTable, Snapshot
+from daemon.table.table import Floats
+from drivers.ports import Fleet
+from drivers.quantity import Quantity
+
+_FIRST_PICTURE_S = 10.0
+_MARGIN = 0.003
+_NOISE_MARGIN = 3.0
+_DEADBAND = 0.002
+_INNOVATION = 0.02
+_GRACE_S = 3.0
+_AHEAD_S = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class ControlPolicy:
+    """What the configuration says about control."""
+
+    authority: Policy
+    ramp_up_w_per_s: float
+    settle_s: float
+    rise_delay_s: float
+    """Fixed per site: how long after room appeared the load begins to rise."""
+
+
+@dataclass(frozen=True, slots=True)
+class CycleResult:
+    """What one cycle saw and decided."""
+
+    moment: Moment
+    snapshot: Snapshot
+    verdict: Verdict
+    power: SitePower
+    plan: Plan | None
+    """`None` before the first full picture."""
+    uncontrolled_w: float | None
+    lowest_w: float | None
+    """What the site could go down to: what nothing can shed."""
+    wanted_w: float
+    """What the site would take if it were let."""
+    settling: bool
+    orders: int
+    level: tuple[int, int, int]
+    """Loads at their lowest level, reduced, full."""
+
+
+class Controller:
+    """Holds the loop's memory between cycles. Everything it knows of time comes with the `Moment`."""
+
+    def __init__(
+        self,
+        layout: SiteLayout,
+        policy: ControlPolicy,
+        table: SiteTable,
+        fleet: Fleet,
+        verdict: Verdict,
+        now: Moment,
+    ) -> None:
+        self.layout = layout
+        self.policy = policy
+        self.verdict = verdict
+        self.dispatcher = Dispatcher(layout.loads, layout.sleeps, fleet)
+        self.memory = LoadMemory.fresh(layout.loads)
+        self.excluded = np.zeros(len(layout.loads), dtype=np.bool_)
+        self._table = table
+        self._started_s = now.monotonic_s
+        self._last_s = now.monotonic_s
+        self._residual = Residual()
+        self._cooling_w = np.zeros(len(layout.cooling))
+        self._metered_w: float | None = None
+        self._ceiling_w = 0.0
+        self._settle_until_s = -np.inf
+        self._room_since_s: float | None = None
+        self._quota_taken_s = -np.inf
+        self._meter_trusted = False
+        self.last: CycleResult | None = None
+
+    @property
+    def authority(self) -> Authority:
+        """The state of authority as last judged."""
+        return self.verdict.authority
+
+    def apply(self, event: Event, now: Moment) -> None:
+        """Take what somebody with authority said. The next cycle acts on it."""
+        if isinstance(event, QuotaTaken):
+            self._quota_taken_s = now.monotonic_s
+        self._judged(step(self.authority, event, now, self.policy.authority), now, announced=False)
+
+    def _judged(self, verdict: Verdict, now: Moment, *, announced: bool) -> None:
+        if verdict.limit_w < self.verdict.limit_w and not announced:
+            self._settle_until_s = now.monotonic_s + self.policy.settle_s
+        self.verdict = verdict
+
+    def _was_announced(self, verdict: Verdict, now: Moment) -> bool:
+        """Whether a limit that time alone brought was known a settling window before."""
+        if verdict.source is Source.FAILSAFE and verdict.authority.state is State.FAILSAFE:
+            return True
+        return now.monotonic_s - self._quota_taken_s >= self.policy.settle_s
+
+    def cycle(self, now: Moment, *, records_writable: bool) -> CycleResult:
+        """One look and one decision."""
+        dt_s = max(now.monotonic_s - self._last_s, 0.0)
+        self._last_s = now.monotonic_s
+        tick = Tick(meter_trusted=self._meter_trusted, records_writable=records_writable)
+        verdict = step(self.authority, tick, now, self.policy.authority)
+        self._judged(verdict, now, announced=self._was_announced(verdict, now))
+
+        snapshot = self._table.freeze(now.monotonic_s)
+        self.dispatcher.take(snapshot.outcomes)
+        loads = self.layout.loads
+        measured_w = snapshot.fresh(Quantity.POWER)[loads.rows]
+        setpoint_w = snapshot.fresh(Quantity.SETPOINT)[loads.rows]
+        self.memory = adopted(self.memory, loads, measured_w, setpoint_w)
+        self.memory = observed(self.memory, loads, measured_w, now.monotonic_s, dt_s)
+        counted = counted_w(self.memory, loads, measured_w, now.monotonic_s)
+        power = self._measure(snapshot, measured_w, counted, now, dt_s)
+
+        plan, orders = None, 0
+        if snapshot.complete or now.monotonic_s - self._started_s >= _FIRST_PICTURE_S:
+            plan = self.plan(float(self.verdict.limit_w), measured_w, now, power, dt_s)
+            orders = self._order(plan, measured_w, counted, setpoint_w, now)
+        self.last = self._result(now, snapshot, power, plan, orders)
+        return self.last
+
+    def _measure(
+        self, snapshot: Snapshot, measured_w: Floats, counted: Floats, now: Moment, dt_s: float
+    ) -> SitePower:
+        power_w = snapshot.fresh(Quantity.POWER)
+        if self.layout.cooling:
+            fresh_w = power_w[list(self.layout.cooling)]
+            self._cooling_w = np.where(np.isfinite(fresh_w), fresh_w, self._cooling_w)
+        rows = list(self.layout.meters)
+        known_w = float(np.where(np.isfinite(measured_w), measured_w, counted).sum())
+        power = measure_site(
+            power_w[rows],
+            snapshot.age_s[rows],
+            float(counted.sum()) + float(self._cooling_w.sum()),
+            self._residual.uncontrolled_w,
+            self._metered_w,
+            self.layout.plausible_w,
+        )
+        self._meter_trusted = power.trusted
+        if power.trusted and power.watts is not None:
+            self._metered_w = power.watts
+            if snapshot.complete:
+                self._residual = self._residual.learned(
+                    power.watts - known_w - float(self._cooling_w.sum()),
+                    dt_s,
+                    now.monotonic_s - self.dispatcher.last_sent_s,
+                    _INNOVATION * self.policy.authority.contract_max_w,
+                )
+        return power
+
+    def plan(self, limit_w: float, measured_w: Floats, now: Moment, power: SitePower, dt_s: float) -> Plan:
+        """What the loads should do under a limit. Changes nothing but the ramp."""
+        uncontrolled_w = (self._residual.uncontrolled_w or 0.0) + float(self._cooling_w.sum())
+        loads = self.layout.loads
+        counted_sum_w = float(counted_w(self.memory, loads, measured_w, now.monotonic_s).sum())
+        self._ceiling_w = ramp_ceiling_w(
+            self._ceiling_w,
+            limit_w,
+            counted_sum_w + uncontrolled_w,
+            self.policy.ramp_up_w_per_s,
+            dt_s,
+        )
+        situation = Situation(
+            now_s=now.monotonic_s,
+            measured_w=measured_w,
+            excluded=self.excluded,
+            limit_w=limit_w,
+            deadline_s=max(self._settle_until_s, now.monotonic_s + _GRACE_S),
+            uncontrolled_w=uncontrolled_w,
+            margin_w=_MARGIN * limit_w + _NOISE_MARGIN * self._residual.noise_w,
+            deadband_w=_DEADBAND * limit_w,
+            ceiling_w=self._ceiling_w,
+            may_rise=self._may_rise(power, now),
+            ahead=self._ahead(now),
+        )
+        return allocate(situation, loads, self.layout.circuits, self.memory)
+
+    def _may_rise(self, power: SitePower, now: Moment) -> bool:
+        """Nothing rises on silence, on a doubtful meter, or before the site's own delay."""
+        commanded = self.authority.state in {State.CONTROLLED, State.LIMITED}
+        if not (commanded and power.trusted):
+            self._room_since_s = None
+            return False
+        if self._room_since_s is None:
+            self._room_since_s = now.monotonic_s
+        return now.monotonic_s - self._room_since_s >= self.policy.rise_delay_s
+
+    def _ahead(self, now: Moment) -> list[Ahead]:
+        """Lower limits that are known to come within the slowest load's latency."""
+        horizon_s = float(self.layout.loads.latency_down_s.max(initial=0.0)) + _AHEAD_S
+        lowest_w = self.verdict.limit_w
+        ahead = []
+        for in_s in range(1, int(horizon_s) + 1):
+            limit_w = forecast_w(self.authority, now, self.policy.authority, in_s)
+            if limit_w < lowest_w:
+                ahead.append(Ahead(float(in_s), float(limit_w)))
+                lowest_w = limit_w
+        return ahead
+
+    def _order(self, plan: Plan, measured_w: Floats, counted: Floats, setpoint_w: Floats, now: Moment) -> int:
+        orders = self.dispatcher.order(self.memory.level, plan.level, now.monotonic_s)
+        self.memory = ordered(self.memory, plan.level, measured_w, counted, now.monotonic_s)
+        self.dispatcher.remind(self.memory, setpoint_w, self.excluded, now.monotonic_s)
+        return orders
+
+    def _result(
+        self, now: Moment, snapshot: Snapshot, power: SitePower, plan: Plan | None, orders: int
+    ) -> CycleResult:
+        loads, memory = self.layout.loads, self.memory
+        uncontrolled_w = self._residual.uncontrolled_w
+        lowest_w = None
+        base_w = (uncontrolled_w or 0.0) + float(self._cooling_w.sum())
+        if uncontrolled_w is not None:
+            measured_w = snapshot.fresh(Quantity.POWER)[loads.rows]
+            counted = counted_w(memory, loads, measured_w, now.monotonic_s)
+            sheddable = memory.obeys & (memory.level != UNKNOWN) & ~self.excluded
+            lowest_w = base_w + float(np.where(sheddable, memory.learned_w[:, 0], counted).sum())
+        top_w = float(memory.learned_w[np.arange(len(loads)), loads.top].sum())
+        lowest, full = memory.level == 0, memory.level == loads.top
+        return CycleResult(
+            moment=now,
+            snapshot=snapshot,
+            verdict=self.verdict,
+            power=power,
+            plan=plan,
+            uncontrolled_w=uncontrolled_w,
+            lowest_w=lowest_w,
+            wanted_w=base_w + top_w,
+            settling=now.monotonic_s < self._settle_until_s,
+            orders=orders,
+            level=(int(lowest.sum()), int((~lowest & ~full).sum()), int((full & ~lowest).sum())),
+        )
+
+    def hypothetical(self, limit_w: int, now: Moment) -> Plan | None:
+        """What would be done under a limit, without doing it; `None` before the first full picture."""
+        if self.last is None or self.last.plan is None:
+            return None
+        measured_w = self.last.snapshot.fresh(Quantity.POWER)[self.layout.loads.rows]
+        kept = self._ceiling_w
+        memory = self.memory
+        self._ceiling_w = float(limit_w)
+        try:
+            self.memory = replace(memory, off_since_s=np.full(len(memory.level), -np.inf))
+            return self.plan(float(limit_w), measured_w, now, self.last.power, 0.0)
+        finally:
+            self._ceiling_w, self.memory = kept, memory

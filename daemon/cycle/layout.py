@@ -1,0 +1,69 @@
+"""The configured site as the cycle needs it: rows of the table by what they are to the site."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from daemon.allocation.circuits import Circuits
+from daemon.allocation.loads import Bools, Economics, Loads, LoadSpec
+from daemon.allocation.loads import Tier as Rank
+from daemon.config import Config, ConfiguredDevice, Tier
+from drivers.profile import Role
+
+_RANKS = {Tier.FIRST_TO_GO: Rank.FIRST_TO_GO, Tier.NORMAL: Rank.NORMAL, Tier.CRITICAL: Rank.CRITICAL}
+
+
+@dataclass(frozen=True, slots=True)
+class SiteLayout:
+    """Who is who. A row is a device's index in the configuration's list of devices."""
+
+    devices: tuple[ConfiguredDevice, ...]
+    meters: tuple[int, ...]
+    """Rows of the revenue meter, then of the check meters."""
+    points: tuple[int, ...]
+    """Rows of the metered points that are settled: the revenue meter first, then circuit meters."""
+    cooling: tuple[int, ...]
+    loads: Loads
+    sleeps: Bools
+    """(loads,): whether the lowest level is the device's sleep."""
+    circuits: Circuits
+    plausible_w: float
+    """Σ nameplates or the contract maximum, whichever is more."""
+
+    def row_of(self, device: str) -> int | None:
+        """A device's row by its id."""
+        return next((row for row, own in enumerate(self.devices) if own.id == device), None)
+
+    @classmethod
+    def of(cls, config: Config) -> "SiteLayout":
+        """The layout of a checked configuration."""
+        by_role: dict[Role, list[int]] = {role: [] for role in Role}
+        for row, device in enumerate(config.devices):
+            by_role[device.role].append(row)
+        index = {circuit.id: position for position, circuit in enumerate(config.circuits)}
+        controllable = [row for row in by_role[Role.LOAD] if config.devices[row].profile.setpoint is not None]
+        specs = [_spec(row, config.devices[row], index) for row in controllable]
+        nameplates_w = sum(config.devices[row].profile.nameplate_w for row in by_role[Role.LOAD])
+        return cls(
+            devices=config.devices,
+            meters=(*by_role[Role.SITE_METER], *by_role[Role.CHECK_METER]),
+            points=(*by_role[Role.SITE_METER], *by_role[Role.CIRCUIT_METER]),
+            cooling=tuple(by_role[Role.COOLING]),
+            loads=Loads.build(specs, Economics()),
+            sleeps=np.array([_sleeps(config.devices[row]) for row in controllable], dtype=np.bool_),
+            circuits=Circuits.build(
+                [float(circuit.max_w) for circuit in config.circuits],
+                [-1 if circuit.parent is None else index[circuit.parent] for circuit in config.circuits],
+            ),
+            plausible_w=max(nameplates_w, float(config.site.contract_max_w)),
+        )
+
+
+def _spec(row: int, device: ConfiguredDevice, index: dict[str, int]) -> LoadSpec:
+    circuit = -1 if device.circuit is None else index[device.circuit]
+    return LoadSpec(row, device.profile, _RANKS[device.tier], circuit)
+
+
+def _sleeps(device: ConfiguredDevice) -> bool:
+    profile = device.profile
+    return profile.setpoint is not None and profile.operating_points[0].watts <= profile.setpoint.sleep_w

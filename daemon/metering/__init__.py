@@ -1,0 +1,1 @@
+"""What the site draws, how that is known, and how much of it nobody controls. Pure."""

@@ -1,0 +1,206 @@
+"""An asyncio loop in virtual time: when nothing is ready, time jumps to the next timer.
+
+Connections are made in memory between servers and clients of the same loop, so the code that talks
+Modbus runs byte for byte as it does over sockets.
+"""
+
+import asyncio
+import selectors
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
+
+Factory = Callable[[], asyncio.BaseProtocol]
+
+
+class _NoWait(selectors.BaseSelector):
+    """Selects nothing; the time that a real selector would wait passes at once."""
+
+    def __init__(self, loop: "VirtualLoop") -> None:
+        self._loop = loop
+        self._real = selectors.SelectSelector()
+
+    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        return self._real.register(fileobj, events, data)
+
+    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
+        return self._real.unregister(fileobj)
+
+    def get_map(self) -> Any:
+        return self._real.get_map()
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None:
+            raise RuntimeError("everything waits for something that never comes")
+        self._loop.pass_time(timeout)
+        return []
+
+    def close(self) -> None:
+        self._real.close()
+
+
+class MemoryTransport(asyncio.Transport):
+    """One end of a connection in memory."""
+
+    def __init__(self, loop: "VirtualLoop", names: tuple[Any, Any]) -> None:
+        super().__init__({"sockname": names[0], "peername": names[1]})
+        self._loop = loop
+        self._closed = False
+        self.peer: MemoryTransport | None = None
+        self.protocol: asyncio.BaseProtocol | None = None
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if not self._closed and self.peer is not None:
+            self._loop.call_soon(self.peer.receive, bytes(data))
+
+    def receive(self, data: bytes) -> None:
+        if self._closed:
+            return
+        if isinstance(self.protocol, asyncio.BufferedProtocol):
+            while data:
+                buffer = memoryview(self.protocol.get_buffer(len(data)))
+                count = min(len(buffer), len(data))
+                buffer[:count] = data[:count]
+                self.protocol.buffer_updated(count)
+                data = data[count:]
+        elif isinstance(self.protocol, asyncio.Protocol):
+            self.protocol.data_received(data)
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if self.protocol is not None:
+            self._loop.call_soon(self.protocol.connection_lost, None)
+        if self.peer is not None:
+            self._loop.call_soon(self.peer.close)
+
+    def abort(self) -> None:
+        self.close()
+
+    def is_closing(self) -> bool:
+        return self._closed
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        assert self.protocol is not None
+        return self.protocol
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = protocol
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+
+class _MemoryServer(asyncio.AbstractServer):
+    def __init__(self, loop: "VirtualLoop", addresses: list[tuple[str, int]]) -> None:
+        self._loop = loop
+        self._addresses = addresses
+        self.sockets = tuple(_Named(address) for address in addresses)
+
+    def close(self) -> None:
+        for address in self._addresses:
+            self._loop.listeners.pop(address, None)
+
+    async def wait_closed(self) -> None: ...
+
+    def is_serving(self) -> bool:
+        return all(address in self._loop.listeners for address in self._addresses)
+
+    async def start_serving(self) -> None: ...
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        return self._loop
+
+
+class _Named:
+    """As much of a listening socket as callers ask for."""
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        self._address = address
+
+    def getsockname(self) -> tuple[str, int]:
+        return self._address
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """Deterministic: nothing in it waits for the outside."""
+
+    def __init__(self, start_s: float = 1_000.0) -> None:
+        self._virtual_s = start_s
+        self._next_port = 40_000
+        self.listeners: dict[tuple[str, int], Factory] = {}
+        super().__init__(_NoWait(self))
+
+    def time(self) -> float:
+        return self._virtual_s
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass; a waiting loop calls this."""
+        self._virtual_s += seconds
+
+    def run_in_executor(self, *_args: Any) -> Any:
+        raise RuntimeError("a thread would run in real time")
+
+    async def create_server(  # type: ignore[override]
+        self, protocol_factory: Factory, host: Any = None, port: Any = None, **_kwargs: Any
+    ) -> _MemoryServer:
+        hosts = [host] if isinstance(host, str) else list(host or ["127.0.0.1"])
+        if not port:
+            self._next_port += 1
+            port = self._next_port
+        addresses = [(name, port) for name in hosts]
+        for address in addresses:
+            if address in self.listeners:
+                raise OSError(98, "address already in use")
+            self.listeners[address] = protocol_factory
+        return _MemoryServer(self, addresses)
+
+    async def create_connection(  # type: ignore[override]
+        self, protocol_factory: Factory, host: Any = None, port: Any = None, **_kwargs: Any
+    ) -> tuple[MemoryTransport, asyncio.BaseProtocol]:
+        await asyncio.sleep(0)
+        listener = self.listeners.get((host, port))
+        if listener is None:
+            raise ConnectionRefusedError(111, f"nobody listens at {host}:{port}")
+        self._next_port += 1
+        names = (("127.0.0.1", self._next_port), (host, port))
+        ours, theirs = MemoryTransport(self, names), MemoryTransport(self, names[::-1])
+        ours.peer, theirs.peer = theirs, ours
+        ours.protocol, theirs.protocol = protocol_factory(), listener()
+        theirs.protocol.connection_made(theirs)
+        ours.protocol.connection_made(ours)
+        return ours, ours.protocol
+
+
+class VirtualClock:
+    """The daemon's clocks over a virtual loop; the wall clock can be set apart from it."""
+
+    def __init__(self, loop: VirtualLoop, wall_s: float = 1_790_000_000.0) -> None:
+        self._loop = loop
+        self.offset_s = wall_s - loop.time()
+        self.boot = "boot-1"
+
+    def wall(self) -> float:
+        return self._loop.time() + self.offset_s
+
+    def monotonic(self) -> float:
+        return self._loop.time()
+
+    def boottime(self) -> float:
+        return self._loop.time()
+
+    def boot_id(self) -> str:
+        return self.boot
+
+
+def run_virtual(main: Callable[[VirtualLoop], Coroutine[Any, Any, _T]]) -> _T:
+    """Run a coroutine to its end in virtual time."""
+    loop = VirtualLoop()
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        return runner.run(main(loop))
