@@ -1,0 +1,36 @@
+"""What a configuration makes the daemon connect to, for the people who write firewall rules."""
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from daemon.config.settings import Config
+from drivers.address import ModbusTcpAddress, ModbusTlsAddress
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Destination:
+    """An address; `purpose` = `listen` is one that others connect to."""
+
+    purpose: str
+    protocol: str
+    host: str
+    port: int
+
+
+def destinations(config: Config) -> list[Destination]:
+    """Every address once: the local interface, the broker, the exchange, then the devices."""
+    mqtt = config.mqtt
+    found = [
+        Destination("listen", "http", config.http_listen.host, config.http_listen.port),
+        Destination("broker", "mqtts" if mqtt.tls else "mqtt", mqtt.host, mqtt.port),
+    ]
+    if config.settlement is not None:
+        url = urlsplit(config.settlement.url)
+        port = url.port or (443 if url.scheme == "https" else 80)
+        found.append(Destination("exchange", url.scheme, url.hostname or "", port))
+    devices = {
+        Destination("device", "modbus", device.address.host, device.address.port): None
+        for device in config.devices
+        if isinstance(device.address, ModbusTcpAddress | ModbusTlsAddress)
+    }
+    return [*found, *devices]

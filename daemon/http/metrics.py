@@ -1,0 +1,112 @@
+"""What `/metrics` shows: Prometheus, base units, names that other people's dashboards rely on."""
+
+from collections.abc import Iterable, Mapping
+
+from prometheus_client import CollectorRegistry, Gauge, Histogram
+from prometheus_client.metrics_core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+_STATES = ("init", "controlled", "limited", "failsafe")
+_DEVICE_STATUSES = ("ok", "suspect", "down", "curtailed")
+_ABSENT = float("nan")
+"""Prometheus' own word for "no value": never 0."""
+
+
+class _Totals(Collector):
+    """Counters that are kept elsewhere: shown as they were last told."""
+
+    def __init__(self, name: str, text: str, labels: tuple[str, ...]) -> None:
+        self._name = name
+        self._text = text
+        self._labels = labels
+        self.values: dict[tuple[str, ...], float] = {}
+
+    def collect(self) -> Iterable[Metric]:
+        family = CounterMetricFamily(self._name, self._text, labels=self._labels)
+        for labels, value in sorted(self.values.items()):
+            family.add_metric(labels, value)
+        yield family
+
+
+class Metrics:
+    """The daemon's metrics in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        registry = self.registry
+        self._power = Gauge("quotawatt_site_power_watts", "Metered site power.", registry=registry)
+        self._limit = Gauge(
+            "quotawatt_limit_watts", "Limit in force, under who set it.", ["source"], registry=registry
+        )
+        self._state = Gauge(
+            "quotawatt_state",
+            "1 for the state that the site is in.",
+            ["state"],
+            registry=registry,
+        )
+        self._devices = Gauge("quotawatt_devices", "Devices by status.", ["status"], registry=registry)
+        self._poll_lag = Histogram(
+            "quotawatt_poll_lag_seconds",
+            "How late polls started against their grid.",
+            buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+            registry=registry,
+        )
+        self._cycle = Histogram(
+            "quotawatt_cycle_seconds",
+            "Time that a control cycle took.",
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1),
+            registry=registry,
+        )
+        self._ledger = Gauge("quotawatt_ledger_seq", "Newest record of the ledger.", registry=registry)
+        self._acked = Gauge("quotawatt_ledger_acked_seq", "Newest receipted record.", registry=registry)
+        self._over = _Totals("quotawatt_over_limit_seconds", "Seconds above max(limit, floor).", ())
+        self._polls = _Totals("quotawatt_polls", "Polls by result.", ("result",))
+        self._refused = _Totals("quotawatt_messages_refused", "Refused messages.", ("topic", "reason"))
+        for totals in (self._over, self._polls, self._refused):
+            registry.register(totals)
+        self._over.values[()] = 0.0
+        self._power.set(_ABSENT)
+
+    def power(self, watts: float | None) -> None:
+        """Metered site power; `None` = not known."""
+        self._power.set(_ABSENT if watts is None else watts)
+
+    def limit(self, watts: float, source: str) -> None:
+        """The limit in force: the sample of its source; the other sources have none."""
+        self._limit.clear()
+        self._limit.labels(source).set(watts)
+
+    def state(self, name: str) -> None:
+        """The state of authority."""
+        for other in _STATES:
+            self._state.labels(other).set(1 if other == name else 0)
+
+    def devices(self, counts: Mapping[str, int]) -> None:
+        """Devices by status: `ok`, `suspect`, `down`, `curtailed`."""
+        for status in _DEVICE_STATUSES:
+            self._devices.labels(status).set(counts.get(status, 0))
+
+    def cycle_took(self, seconds: float) -> None:
+        """One control cycle."""
+        self._cycle.observe(seconds)
+
+    def poll_lagged(self, seconds: float) -> None:
+        """One poll started so late."""
+        self._poll_lag.observe(seconds)
+
+    def over_limit(self, total_s: float) -> None:
+        """Seconds above max(limit, floor) since the start."""
+        self._over.values[()] = total_s
+
+    def polls(self, totals: Mapping[str, int]) -> None:
+        """Polls by result since the start, as `Fleet.counters` gives them."""
+        self._polls.values = {(result,): float(count) for result, count in totals.items()}
+
+    def messages_refused(self, totals: Mapping[tuple[str, str], int]) -> None:
+        """Refused messages by (topic, reason) since the start."""
+        self._refused.values = {key: float(count) for key, count in totals.items()}
+
+    def ledger(self, seq: int, acked_seq: int) -> None:
+        """Newest record and newest receipted record of the epoch."""
+        self._ledger.set(seq)
+        self._acked.set(acked_seq)
