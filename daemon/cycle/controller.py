@@ -141,7 +141,7 @@ class Controller:
 
         plan, orders = None, 0
         if snapshot.complete or now.monotonic_s - self._started_s >= _FIRST_PICTURE_S:
-            plan = self.plan(float(self.verdict.limit_w), measured_w, now, power, dt_s)
+            plan = self._plan(measured_w, counted, now, power, dt_s)
             orders = self._order(plan, measured_w, counted, setpoint_w, now)
         self.last = self._result(now, snapshot, power, plan, orders)
         return self.last
@@ -175,32 +175,41 @@ class Controller:
                 )
         return power
 
-    def plan(self, limit_w: float, measured_w: Floats, now: Moment, power: SitePower, dt_s: float) -> Plan:
-        """What the loads should do under a limit. Changes nothing but the ramp."""
-        uncontrolled_w = (self._residual.uncontrolled_w or 0.0) + float(self._cooling_w.sum())
-        loads = self.layout.loads
-        counted_sum_w = float(counted_w(self.memory, loads, measured_w, now.monotonic_s).sum())
+    def _uncontrolled_w(self) -> float:
+        return (self._residual.uncontrolled_w or 0.0) + float(self._cooling_w.sum())
+
+    def _plan(self, measured_w: Floats, counted: Floats, now: Moment, power: SitePower, dt_s: float) -> Plan:
+        limit_w = float(self.verdict.limit_w)
         self._ceiling_w = ramp_ceiling_w(
             self._ceiling_w,
             limit_w,
-            counted_sum_w + uncontrolled_w,
+            float(counted.sum()) + self._uncontrolled_w(),
             self.policy.ramp_up_w_per_s,
             dt_s,
         )
-        situation = Situation(
-            now_s=now.monotonic_s,
-            measured_w=measured_w,
-            excluded=self.excluded,
-            limit_w=limit_w,
+        situation = replace(
+            self._situation(limit_w, measured_w, now),
             deadline_s=max(self._settle_until_s, now.monotonic_s + _GRACE_S),
-            uncontrolled_w=uncontrolled_w,
-            margin_w=_MARGIN * limit_w + _NOISE_MARGIN * self._residual.noise_w,
-            deadband_w=_DEADBAND * limit_w,
             ceiling_w=self._ceiling_w,
             may_rise=self._may_rise(power, now),
             ahead=self._ahead(now),
         )
-        return allocate(situation, loads, self.layout.circuits, self.memory)
+        return allocate(situation, self.layout.loads, self.layout.circuits, self.memory)
+
+    def _situation(self, limit_w: float, measured_w: Floats, now: Moment) -> Situation:
+        """A limit that is to be met within the settling window, with nothing else in the way."""
+        return Situation(
+            now_s=now.monotonic_s,
+            measured_w=measured_w,
+            excluded=self.excluded,
+            limit_w=limit_w,
+            deadline_s=now.monotonic_s + self.policy.settle_s,
+            uncontrolled_w=self._uncontrolled_w(),
+            margin_w=_MARGIN * limit_w + _NOISE_MARGIN * self._residual.noise_w,
+            deadband_w=_DEADBAND * limit_w,
+            ceiling_w=limit_w,
+            may_rise=True,
+        )
 
     def _may_rise(self, power: SitePower, now: Moment) -> bool:
         """Nothing rises on silence, on a doubtful meter, or before the site's own delay."""
@@ -263,11 +272,5 @@ class Controller:
         if self.last is None or self.last.plan is None:
             return None
         measured_w = self.last.snapshot.fresh(Quantity.POWER)[self.layout.loads.rows]
-        kept = self._ceiling_w
-        memory = self.memory
-        self._ceiling_w = float(limit_w)
-        try:
-            self.memory = replace(memory, off_since_s=np.full(len(memory.level), -np.inf))
-            return self.plan(float(limit_w), measured_w, now, self.last.power, 0.0)
-        finally:
-            self._ceiling_w, self.memory = kept, memory
+        situation = self._situation(float(limit_w), measured_w, now)
+        return allocate(situation, self.layout.loads, self.layout.circuits, self.memory)

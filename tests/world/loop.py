@@ -114,6 +114,9 @@ class _MemoryServer(asyncio.AbstractServer):
 
     async def start_serving(self) -> None: ...
 
+    async def serve_forever(self) -> None:
+        await asyncio.Event().wait()
+
     def get_loop(self) -> asyncio.AbstractEventLoop:
         return self._loop
 
@@ -144,7 +147,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Let time pass; a waiting loop calls this."""
         self._virtual_s += seconds
 
-    def run_in_executor(self, *_args: Any) -> Any:
+    def run_in_executor(self, *_args: Any) -> Any:  # type: ignore[override] # never returns
         raise RuntimeError("a thread would run in real time")
 
     async def create_server(  # type: ignore[override]
