@@ -1,0 +1,80 @@
+"""A device that publishes its state on MQTT and takes orders there."""
+
+import asyncio
+
+from drivers.ports import TopicBus
+from drivers.profile import MessageCommand, MqttMap, Profile
+from drivers.quantity import Quantity
+from sim_devices.faults import AnswerFault, DeviceFaults
+from sim_devices.instruments import Instrument
+from sim_devices.mqtt.messages import NotAnOrderError, read_order, write_state
+
+
+class MqttDevice:
+    """One device under a topic prefix, on whatever bus it is given."""
+
+    def __init__(
+        self, profile: Profile, prefix: str, instrument: Instrument, faults: DeviceFaults, bus: TopicBus
+    ) -> None:
+        if not isinstance(profile.map, MqttMap):
+            raise TypeError(f"{profile.name} is no MQTT profile")
+        self._map = profile.map
+        self._topic = profile.map.state_topic.format(prefix=prefix)
+        self._instrument = instrument
+        self._faults = faults
+        self._bus = bus
+        self._frozen: bytes | None = None
+        command = profile.setpoint.command if profile.setpoint else None
+        if isinstance(command, MessageCommand):
+            self._command = command
+            bus.subscribe(command.topic.format(prefix=prefix), self._ordered)
+
+    async def run(self) -> None:
+        """Publish once a period until cancelled."""
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while True:
+            self._publish()
+            due += self._map.period_s
+            await asyncio.sleep(max(0.0, due - loop.time()))
+
+    def _publish(self) -> None:
+        faults = self._faults
+        if faults.silent or faults.refuse:
+            return
+        values = {name: read() for name, read in self._instrument.readers.items()}
+        state = write_state(self._map.points, values)
+        if faults.frozen:
+            self._frozen = state = self._frozen or state
+        else:
+            self._frozen = None
+        if faults.answer is not None:
+            state = _spoil(faults.answer, state)
+        if faults.latency_s > 0:
+            asyncio.get_running_loop().call_later(faults.latency_s, self._send, state)
+        else:
+            self._send(state)
+
+    def _send(self, state: bytes) -> None:
+        # Without a connection the message is lost, as the device's own would be.
+        self._bus.publish(self._topic, state, qos=0)
+
+    def _ordered(self, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001, ARG002 - the port's signature
+        if self._faults.silent or self._faults.refuse:
+            return
+        try:
+            watts = read_order(self._command, payload)
+        except NotAnOrderError:
+            # A node agent drops what it does not understand; the missing effect is what the site sees.
+            return
+        self._instrument.write(Quantity.SETPOINT, watts)
+
+
+def _spoil(fault: AnswerFault, state: bytes) -> bytes:
+    match fault:
+        case AnswerFault.GARBAGE:
+            return b"\xff" * 16
+        case AnswerFault.LONG:
+            return state[:-1] + b', "unknown": 1}'
+        case _:
+            return state[: len(state) // 2]
