@@ -103,8 +103,9 @@ class Command:
     exp: int
     op: Op
     arguments: Arguments
+    args: Mapping[str, Any]
+    """The arguments as they were sent."""
     hash: str
-    jws: str
 
 
 @dataclass(frozen=True, slots=True)

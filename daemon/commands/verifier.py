@@ -281,9 +281,15 @@ def _asked(message: Admitted, facts: Facts) -> TakeQuota | HearLease | Command:
         case CommandClaims():
             arguments = _arguments(claims)
             _check_arguments(arguments, now_s, facts)
-            jws = envelope.text.decode("ascii")
             return Command(
-                kid, claims.jti, claims.seq, claims.exp, Op(claims.op), arguments, envelope.hash, jws
+                kid=kid,
+                jti=claims.jti,
+                seq=claims.seq,
+                exp=claims.exp,
+                op=Op(claims.op),
+                arguments=arguments,
+                args=claims.args,
+                hash=envelope.hash,
             )
 
 
