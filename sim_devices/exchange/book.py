@@ -187,8 +187,8 @@ class Book:
             through=Position(*rows[-1][:2]) if rows else None,
         )
 
-    def restore(self, site: str, through: Position) -> None:
-        """Forget what came after `through`: the book as an older backup has it."""
+    def restore(self, site: str, through: tuple[int, int]) -> None:
+        """Forget what came after `through` (epoch, seq): the book as an older backup has it."""
         with self.transaction():
             for table, seq in (("records", "seq"), ("receipts", "through_seq")):
                 self._db.execute(

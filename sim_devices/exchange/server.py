@@ -107,12 +107,13 @@ class Exchange:
             return
         server, self._server = self._server, None
         server.close()
+        # Connections first: a cancelled request would still be answered, with 500.
+        for connection in list(self._state.connections):
+            connection.transport.abort()
         tasks = list(self._state.tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for connection in list(self._state.connections):
-            connection.transport.abort()
         await server.wait_closed()
 
     def close(self) -> None:
