@@ -119,7 +119,7 @@ class CommandDesk:
 
     async def receive(
         self, lane: Lane, payload: bytes, *, retained: bool = False, arrived_s: float | None = None
-    ) -> Sequence[Answer]:
+    ) -> list[Answer]:
         """Take a message.
 
         Args:
@@ -149,9 +149,9 @@ class CommandDesk:
                     async with self._store.transaction() as tx:
                         taken = await self._take(tx, message, retained=retained, arrived_s=arrived)
             self._tell(lane, payload, taken)
-        return taken.answers
+        return list(taken.answers)
 
-    async def receive_command(self, payload: bytes) -> Sequence[Answer]:
+    async def receive_command(self, payload: bytes) -> list[Answer]:
         """Take a command that came without a topic (local HTTP)."""
         return await self.receive(self._verifier.command_lane(payload), payload)
 
