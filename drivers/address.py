@@ -1,5 +1,6 @@
 """Where a device is reached, as written in the configuration."""
 
+import ipaddress
 import re
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
@@ -10,8 +11,8 @@ from drivers.profile import ModbusMap, MqttMap, Profile
 MODBUS_PORT = 502
 MODBUS_TLS_PORT = 802
 _FORMS = "modbus://HOST:PORT/UNIT or mqtt:TOPIC-PREFIX"
-_HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?")
-_IPV6 = re.compile(r"[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?")
+_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_HOST_NAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*")
 _SERIAL = re.compile(r"modbus\+rtu://(?P<path>/[^?]+)\?baud=(?P<baud>[0-9]{3,7})/(?P<unit>[0-9]{1,3})")
 
 
@@ -108,9 +109,17 @@ def _host(text: str, parts: SplitResult, right: str) -> str:
     host = parts.hostname
     if not host:
         raise AddressError(f"{text!r} has no host; {right}")
-    if not (_IPV6 if ":" in host else _HOST_NAME).fullmatch(host):
+    if not (_is_ipv6(host) if ":" in host else _HOST_NAME.fullmatch(host)):
         raise AddressError(f"{text!r}: {host!r} is no host name; {right}")
     return host
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _unit(text: str, unit: str, right: str) -> int:
