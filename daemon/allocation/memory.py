@@ -10,7 +10,10 @@ from daemon.table.table import Floats
 UNKNOWN = -1
 """Level of a load of which nothing has been seen yet."""
 
-_LEARN_S = 300.0
+_LEARN_UP = 0.5
+_LEARN_DOWN = 0.2
+_LEARN_WARM_S = 300.0
+"""A load that rose may still be warming up: that it draws less than its level is believed slowly."""
 _LEARN_WITHIN = 0.15
 _TOLERANCE = 0.04
 _TOLERANCE_W = 60.0
@@ -33,8 +36,12 @@ class LoadMemory:
     """Whether its measured power followed its last order."""
     seen_s: Floats
     """When it was last measured."""
+    rose: Bools
+    """Whether the last order was one to draw more."""
     learned_w: Floats
     """(loads, levels): what it really draws at a level."""
+    met: Bools
+    """(loads, levels): whether it was ever measured there; if not, its known deviation is taken over."""
 
     @classmethod
     def fresh(cls, loads: Loads) -> "LoadMemory":
@@ -48,7 +55,9 @@ class LoadMemory:
             off_since_s=never,
             obeys=np.ones(count, dtype=np.bool_),
             seen_s=never,
+            rose=np.zeros(count, dtype=np.bool_),
             learned_w=loads.watts.copy(),
+            met=np.zeros(loads.watts.shape, dtype=np.bool_),
         )
 
     def at_level_w(self) -> Floats:
@@ -94,22 +103,41 @@ def observed(memory: LoadMemory, loads: Loads, measured_w: Floats, now_s: float,
     # Running as it likes proves nothing: a load that did not obey has to be seen below its full power.
     proves = follows & (memory.level < loads.top)
     obeys = proves | (memory.obeys & (follows | ~(fresh & settled & known)))
-    # Learned only near what the profile says: a load without work draws less and may return at any moment.
-    rows = np.arange(len(loads))
-    level = np.maximum(memory.level, 0)
-    nominal_w = loads.watts[rows, level]
-    near = np.abs(measured_w - nominal_w) <= _LEARN_WITHIN * nominal_w + _TOLERANCE_W
-    learns = fresh & known & settled & near
-    learned_w = memory.learned_w.copy()
-    learned_w[rows[learns], level[learns]] += (
-        min(1.0, dt_s / _LEARN_S) * (measured_w - learned_w[rows, level])[learns]
-    )
+    learns = fresh & known & settled
+    learned_w, met = _learned(memory, loads, measured_w, learns, dt_s)
     return replace(
         memory,
         obeys=obeys,
         seen_s=np.where(fresh, now_s, memory.seen_s),
-        learned_w=np.maximum.accumulate(learned_w, axis=1),
+        learned_w=learned_w,
+        met=met,
     )
+
+
+def _learned(
+    memory: LoadMemory, loads: Loads, measured_w: Floats, learns: Bools, dt_s: float
+) -> tuple[Floats, Bools]:
+    """Learned powers, and where they were met, after a look."""
+    rows = np.arange(len(loads))
+    level = np.maximum(memory.level, 0)
+    nominal_w = loads.watts[rows, level]
+    # Only near what the profile says: a load without work draws less and may return at any moment.
+    near = np.abs(measured_w - nominal_w) <= _LEARN_WITHIN * nominal_w + _TOLERANCE_W
+    rows, level = rows[learns & near], level[learns & near]
+    if not len(rows):
+        return memory.learned_w, memory.met
+    error_w = measured_w[rows] - memory.learned_w[rows, level]
+    share_down = np.where(memory.rose[rows], min(1.0, dt_s / _LEARN_WARM_S), _LEARN_DOWN)
+    learned_w, met = memory.learned_w.copy(), memory.met.copy()
+    learned_w[rows, level] += np.where(error_w > 0, _LEARN_UP, share_down) * error_w
+    met[rows, level] = True
+    awake = level > 0
+    factor = learned_w[rows, level][awake] / loads.watts[rows, level][awake]
+    guessed_w = loads.watts[rows[awake]] * factor[:, None]
+    unmet = ~met[rows[awake]]
+    unmet[:, 0] = False  # asleep, a unit's deviation at work says nothing
+    learned_w[rows[awake]] = np.where(unmet, guessed_w, learned_w[rows[awake]])
+    return np.maximum.accumulate(learned_w, axis=1), met
 
 
 def counted_w(memory: LoadMemory, loads: Loads, measured_w: Floats, now_s: float) -> Floats:
@@ -141,10 +169,12 @@ def ordered(memory: LoadMemory, level: Ints, measured_w: Floats, counted: Floats
     changed = level != memory.level
     drew_w = np.where(np.isfinite(measured_w), measured_w, counted)
     goes_off = changed & (level == 0)
+    rose = np.where(changed, level > memory.level, memory.rose)
     return replace(
         memory,
         level=level,
         ordered_s=np.where(changed, now_s, memory.ordered_s),
         before_w=np.where(changed, drew_w, memory.before_w),
+        rose=rose,
         off_since_s=np.where(goes_off, now_s, np.where(level == 0, memory.off_since_s, -np.inf)),
     )

@@ -32,6 +32,8 @@ _MARGIN = 0.003
 _NOISE_MARGIN = 3.0
 _DEADBAND = 0.002
 _INNOVATION = 0.02
+_METER_NOISE = 0.0025
+"""Half of a class 0.5 meter's error bound, as a standard deviation."""
 _GRACE_S = 3.0
 _AHEAD_S = 4.0
 
@@ -172,6 +174,7 @@ class Controller:
                     dt_s,
                     now.monotonic_s - self.dispatcher.last_sent_s,
                     _INNOVATION * self.policy.authority.contract_max_w,
+                    _METER_NOISE * power.watts,
                 )
         return power
 

@@ -1,6 +1,6 @@
 """Site power: the revenue meter, and what stands in for it when it is silent."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
@@ -34,8 +34,12 @@ class Residual:
     """First-order filtered; `None` until the meter and the loads were first seen together."""
     variance_w2: float = 0.0
     """Of the raw residual around the filtered one."""
+    seen_s: float = 0.0
+    """How long it has been learned for."""
 
-    def learned(self, raw_w: float, dt_s: float, in_flight_s: float, step_w: float) -> "Residual":
+    def learned(
+        self, raw_w: float, dt_s: float, in_flight_s: float, step_w: float, noise_w: float
+    ) -> "Residual":
         """After one more look.
 
         Args:
@@ -43,23 +47,27 @@ class Residual:
             dt_s: since the last look, s.
             in_flight_s: since the last order went out, s.
             step_w: while orders are in flight, one look moves the estimate by no more than a share of this.
+            noise_w: what the meter's class lets expect of a single look, before any was seen.
         """
         if self.uncontrolled_w is None:
-            return Residual(max(raw_w, 0.0), 0.0)
+            return Residual(max(raw_w, 0.0), noise_w**2, dt_s)
         innovation_w = raw_w - self.uncontrolled_w
-        share = min(1.0, dt_s / UNCONTROLLED_S)
+        seen_s = min(self.seen_s + dt_s, UNCONTROLLED_S)
+        # A plain mean at first: a single look is as wrong as the meter's class.
+        share = dt_s / seen_s if seen_s > 0 else 0.0
+        variance_w2 = self.variance_w2
         if in_flight_s < _IN_FLIGHT_S:
-            clipped_w = float(np.clip(innovation_w, -step_w, step_w))
-            return replace(self, uncontrolled_w=max(self.uncontrolled_w + share * clipped_w, 0.0))
-        return Residual(
-            max(self.uncontrolled_w + share * innovation_w, 0.0),
-            self.variance_w2 + share * (innovation_w**2 - self.variance_w2),
-        )
+            innovation_w = float(np.clip(innovation_w, -step_w, step_w))
+            share = min(share, dt_s / UNCONTROLLED_S)
+            seen_s = self.seen_s
+        else:
+            variance_w2 += dt_s / UNCONTROLLED_S * (innovation_w**2 - variance_w2)
+        return Residual(max(self.uncontrolled_w + share * innovation_w, 0.0), variance_w2, seen_s)
 
     @property
     def noise_w(self) -> float:
         """Standard deviation of the filtered residual, W."""
-        share = 1.0 / UNCONTROLLED_S
+        share = 1.0 / max(self.seen_s, 1.0)
         return float(np.sqrt(self.variance_w2 * share / (2 - share)))
 
 
