@@ -22,12 +22,17 @@ class Problems:
     def add(self, file: str, path: str, what: str, right: str) -> None:
         """Note a mistake. `path` may be empty: then it is the file's."""
         where = f"{file}: {path}" if path else file
-        self._lines[f"{where}: {what}; {right}"] = None
+        self._lines[_one_line(f"{where}: {what}; {right}")] = None
 
     @property
     def lines(self) -> list[str]:
         """One line for each mistake."""
         return list(self._lines)
+
+
+def _one_line(text: str) -> str:
+    """Without line breaks or terminal controls, which a value or a file's name may hold."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 @dataclass(slots=True)
