@@ -104,14 +104,19 @@ async def test_a_command_without_end_is_cut_where_it_is_too_large(
 ) -> None:
     view.outcome = CommandOutcome("too-large", None)
 
+    sent = 0
+
     async def endless() -> AsyncIterator[bytes]:
-        while not view.commands:
+        nonlocal sent
+        while not view.commands and sent < 1_000_000:
+            sent += 5000
             yield b"a" * 5000
 
     response = await client.post("/api/v1/commands", content=endless())
 
     assert response.status_code == 401
     assert [len(body) for body in view.commands] == [16 * 1024 + 1]
+    assert sent == 20_000
 
 
 async def test_the_answers_to_a_command_so_far(client: httpx2.AsyncClient) -> None:
