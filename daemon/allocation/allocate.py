@@ -63,7 +63,9 @@ class Plan:
     uncontrolled_w: float
     margin_w: float
     late_w: float
-    """Σ of what slow loads still draw above their orders at the deadline."""
+    """Σ of what slow loads still draw above their orders at the deadline, to be bridged."""
+    at_deadline_w: float
+    """Σ of what the loads will draw at the deadline."""
     unreachable_w: float
     """Above the target although everything sheddable is shed."""
 
@@ -238,5 +240,6 @@ class _Allocation:
             uncontrolled_w=self._now.uncontrolled_w,
             margin_w=self._now.margin_w,
             late_w=self._late_w,
+            at_deadline_w=float(self._drawing().sum()),
             unreachable_w=max(counted_sum_w - self._target_w, 0.0),
         )

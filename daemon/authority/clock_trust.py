@@ -16,6 +16,8 @@ class ClockTrust:
     offsets_s: tuple[float, ...] = ()
     difference_s: float | None = None
     """wall − monotonic at the last look."""
+    was_trusted: bool = False
+    """Since the start, at some time."""
 
     @property
     def trusted(self) -> bool:
@@ -24,10 +26,11 @@ class ClockTrust:
 
     def with_lease(self, iat_s: float, wall_s: float) -> "ClockTrust":
         """After a lease that passed signature, type, audience, role and `seq`."""
-        return replace(self, offsets_s=(*self.offsets_s, wall_s - iat_s)[-_KEPT:])
+        later = replace(self, offsets_s=(*self.offsets_s, wall_s - iat_s)[-_KEPT:])
+        return replace(later, was_trusted=self.was_trusted or later.trusted)
 
     def looked(self, wall_s: float, monotonic_s: float) -> "ClockTrust":
         """After a look at both clocks: a step of the wall clock forgets what the leases had shown."""
         difference_s = wall_s - monotonic_s
         stepped = self.difference_s is not None and abs(difference_s - self.difference_s) > _STEP_S
-        return ClockTrust(() if stepped else self.offsets_s, difference_s)
+        return ClockTrust(() if stepped else self.offsets_s, difference_s, self.was_trusted)

@@ -106,6 +106,8 @@ class LeaseSeen:
     """A lease passed signature, type, audience, role and `seq`: its time says something of our clock."""
 
     iat_s: int
+    arrived_s: float
+    """By the wall clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,8 +227,8 @@ def step(authority: Authority, event: Event, now: Moment, policy: Policy) -> Ver
             authority = _ticked(authority, event, now)
         case QuotaTaken(quota):
             authority = replace(authority, quota=quota, causes=authority.causes - {Cause.TRUST})
-        case LeaseSeen(iat_s):
-            authority = replace(authority, clock=authority.clock.with_lease(iat_s, now.wall_s))
+        case LeaseSeen(iat_s, arrived_s):
+            authority = replace(authority, clock=authority.clock.with_lease(iat_s, arrived_s))
         case LeaseAccepted(lease):
             authority = _leased(authority, lease, now, policy)
         case HoldSet(hold):

@@ -87,6 +87,8 @@ class Controller:
         self.verdict = verdict
         self.dispatcher = Dispatcher(layout.loads, layout.sleeps, fleet)
         self.memory = LoadMemory.fresh(layout.loads)
+        self.excluded_until = np.full(len(layout.loads), -np.inf)
+        """(loads,): Unix seconds until which a load is not to be ordered about; inf = until included."""
         self.excluded = np.zeros(len(layout.loads), dtype=np.bool_)
         self._table = table
         self._started_s = now.monotonic_s
@@ -131,6 +133,7 @@ class Controller:
         verdict = step(self.authority, tick, now, self.policy.authority)
         self._judged(verdict, now, announced=self._was_announced(verdict, now))
 
+        self.excluded = self.excluded_until > now.wall_s
         snapshot = self._table.freeze(now.monotonic_s)
         self.dispatcher.take(snapshot.outcomes)
         loads = self.layout.loads

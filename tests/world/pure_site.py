@@ -140,7 +140,7 @@ class PureSite:
 
     def lease(self) -> None:
         wall = int(self.now.wall_s)
-        self.tell(LeaseSeen(wall))
+        self.tell(LeaseSeen(wall, self.now.wall_s))
         self.tell(LeaseAccepted(Lease(self.rev, wall, wall + 300, "boot", self.model_s, self.now.wall_s)))
 
     def run(self, seconds: float) -> None:

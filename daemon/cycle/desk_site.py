@@ -1,0 +1,83 @@
+"""The site as the command desk changes it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from daemon.authority.machine import HoldSet, LeaseAccepted, LeaseSeen, LimitSet, QuotaTaken
+from daemon.commands.claims import Arguments
+from daemon.commands.orders import Hold, Lease, OperatorLimit, Quota
+from daemon.commands.words import Op
+from daemon.cycle.loop import CycleLoop
+from daemon.cycle.report import plan_object
+
+
+class DeskSite:
+    """Implements `daemon.commands.site.Site` over the running cycle."""
+
+    def __init__(self, loop: CycleLoop, state: Callable[[], dict[str, Any]]) -> None:
+        self._loop = loop
+        self._state = state
+        self._controller = loop.controller
+        self._load = {int(row): index for index, row in enumerate(loop.controller.layout.loads.rows)}
+
+    def clock_trusted(self) -> bool:
+        return self._controller.authority.clock.trusted
+
+    def present_limit_w(self) -> int:
+        return self._controller.verdict.limit_w
+
+    def contract_max_w(self) -> int:
+        return self._controller.policy.authority.contract_max_w
+
+    def power_w(self) -> float | None:
+        last = self._controller.last
+        return last.power.watts if last is not None and last.power.trusted else None
+
+    def knows_device(self, device: str) -> bool:
+        return self._controller.layout.row_of(device) is not None
+
+    def objection(self, op: Op, arguments: Arguments) -> str | None:
+        del arguments
+        if op in {Op.PLAN, Op.PING} and (self._controller.last is None or self._controller.last.plan is None):
+            return "the site has not been seen whole yet" if op is Op.PLAN else None
+        return None
+
+    def lease_seen(self, iat: int, arrived_s: float) -> None:
+        self._loop.apply(LeaseSeen(iat, arrived_s))
+
+    def quota_taken(self, quota: Quota) -> None:
+        self._loop.apply(QuotaTaken(quota))
+
+    def lease_counted(self, lease: Lease) -> None:
+        self._loop.apply(LeaseAccepted(lease))
+
+    def hold_set(self, hold: Hold | None) -> None:
+        self._loop.apply(HoldSet(hold))
+
+    def limit_set(self, limit: OperatorLimit | None) -> None:
+        self._loop.apply(LimitSet(limit))
+
+    def excluded(self, device: str, reason: str, until: int | None) -> None:
+        del reason
+        self._exclude(device, until=np.inf if until is None else float(until))
+
+    def included(self, device: str) -> None:
+        self._exclude(device, until=-np.inf)
+
+    def _exclude(self, device: str, *, until: float) -> None:
+        row = self._controller.layout.row_of(device)
+        index = None if row is None else self._load.get(row)
+        if index is not None:
+            self._controller.excluded_until[index] = until
+            self._loop.again()
+
+    def state_object(self) -> Mapping[str, Any]:
+        return self._state()
+
+    def plan(self, limit_w: int) -> Mapping[str, Any]:
+        result = self._controller.last
+        if result is None:
+            raise LookupError("the site has not been seen whole yet")
+        return plan_object(self._controller, result, limit_w)

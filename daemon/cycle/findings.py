@@ -1,0 +1,74 @@
+"""What a cycle finds wrong."""
+
+import math
+
+from daemon.authority.machine import Cause
+from daemon.cycle.alarms import Alarm
+from daemon.cycle.controller import Controller, CycleResult
+from daemon.metering.site_power import PowerSource
+from daemon.table.table import DeviceStatus
+
+_NAMED = 5
+
+
+def findings(controller: Controller, result: CycleResult, *, records_writable: bool) -> dict[str, Alarm]:
+    """Every alarm that stands after a cycle, by id."""
+    found: dict[str, Alarm] = {}
+    _of_limits(found, result)
+    _of_meter(found, result)
+    _of_devices(found, controller, result)
+    if Cause.LEASE in result.verdict.authority.causes:
+        found["lease"] = Alarm("lease", "no lease for the quota held: the site falls to its failsafe limit")
+    if Cause.TRUST in result.verdict.authority.causes:
+        found["trust"] = Alarm("trust", "the key of the quota held is no longer trusted: send a new quota")
+    if not records_writable:
+        found["records"] = Alarm(
+            "records", "records cannot be written: the limit may not rise; free the disk"
+        )
+    return found
+
+
+def _of_limits(found: dict[str, Alarm], result: CycleResult) -> None:
+    limit_w, power_w = result.verdict.limit_w, result.power.watts
+    lowest_w = result.lowest_w
+    if lowest_w is not None and lowest_w > limit_w:
+        found["unreachable"] = Alarm(
+            "unreachable",
+            f"the limit {_mw(limit_w)} lies {_mw(lowest_w - limit_w)} below what the site can go down to",
+        )
+    floor_w = max(limit_w, lowest_w or 0.0)
+    if power_w is not None and power_w > floor_w and not result.settling and result.plan is not None:
+        found["over-limit"] = Alarm(
+            "over-limit", f"the site draws {_mw(power_w)}, allowed are {_mw(floor_w)}"
+        )
+
+
+def _of_meter(found: dict[str, Alarm], result: CycleResult) -> None:
+    if result.power.source is PowerSource.METER:
+        return
+    age_s = result.power.age_s
+    silent = "never read" if math.isinf(age_s) else f"silent for {age_s:.0f} s"
+    found["meter"] = Alarm(
+        "meter", f"the site meter is {silent}: power is {result.power.source}, nothing rises"
+    )
+
+
+def _of_devices(found: dict[str, Alarm], controller: Controller, result: CycleResult) -> None:
+    devices, snapshot = controller.layout.devices, result.snapshot
+    down = [device.id for row, device in enumerate(devices) if snapshot.status(row) is DeviceStatus.DOWN]
+    if down:
+        found["devices-down"] = Alarm("devices-down", f"no answer for a minute: {_names(down)}")
+    loads = controller.layout.loads
+    disobeying = controller.dispatcher.disobeying(controller.memory)
+    if len(disobeying):
+        names = [devices[int(loads.rows[index])].id for index in disobeying]
+        found["disobeying"] = Alarm("disobeying", f"do not follow their set-points: {_names(names)}")
+
+
+def _names(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+def _mw(watts: float) -> str:
+    return f"{watts / 1e6:.3f} MW"
