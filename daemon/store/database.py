@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any, Protocol
@@ -143,14 +143,20 @@ class Store:
             tx = Transaction(self._connection)
             try:
                 await tx.execute("BEGIN IMMEDIATE")
-                try:
-                    yield tx
-                except BaseException:
-                    await tx.execute("ROLLBACK")
-                    raise
+                yield tx
                 await tx.execute("COMMIT")
             except sqlite3.Error as error:
+                await self._roll_back()
                 raise StoreError(f"{self.path}: {error}") from error
+            except BaseException:
+                await self._roll_back()
+                raise
+
+    async def _roll_back(self) -> None:
+        """Leave no transaction open, wherever it was interrupted; a cancelled COMMIT may have been done."""
+        # SQLite ends a transaction by itself on some errors (disk full); then there is none to roll back.
+        with suppress(sqlite3.Error):
+            await Transaction(self._connection).execute("ROLLBACK")
 
     async def fetch_one(self, sql: str, parameters: Sequence[Any] = ()) -> Row | None:
         """The first row of a query on what is committed, or `None`."""

@@ -10,6 +10,12 @@ CREATE TABLE records (
 ) STRICT;
 CREATE INDEX records_by_day ON records (day) WHERE day IS NOT NULL;
 
+-- The ledger's epochs. Of a retired one only receipted records count; the rest is kept for audit.
+CREATE TABLE epochs (
+    epoch INTEGER PRIMARY KEY,
+    retired INTEGER NOT NULL DEFAULT 0 CHECK (retired IN (0, 1))
+) STRICT;
+
 -- Verified receipts, as received.
 CREATE TABLE receipts (
     epoch INTEGER NOT NULL,
@@ -22,7 +28,10 @@ CREATE TABLE receipts (
 CREATE TABLE baselines (
     point TEXT PRIMARY KEY,
     next_start INTEGER NOT NULL,    -- Unix seconds, on the grid
-    register_wh INTEGER,            -- last known reg_end_wh
+    register_wh INTEGER,            -- last known reg_end_wh, or the very first reading
+    register_at INTEGER,            -- when it showed that; other than next_start: a run of gaps is open
+    offset_wh INTEGER NOT NULL,     -- not 0 after a meter was changed since register_at
+    prompt INTEGER NOT NULL CHECK (prompt IN (0, 1)),   -- read within 2 s of register_at
     meter_sn TEXT
 ) STRICT;
 

@@ -1,0 +1,324 @@
+"""The ledger on a real SQLite file: identity, atomicity, restarts."""
+
+import asyncio
+import random
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon.errors import ConfigurationError, StoreError
+from daemon.ledger import Baseline, EpochReason, IntervalBuilder, Ledger, Recorder, event
+from daemon.ledger.chain import payload_of, verify_run
+from daemon.ledger.merkle import day_root
+from daemon.ledger.records import RecordError
+from daemon.signing import PrivateKey
+from daemon.store import Store
+from tests.world.metered_site import MIDNIGHT, MeteredSite, audit
+
+KEY = PrivateKey.from_seed(b"\x07" * 32, "site-key")
+
+
+class SetClock:
+    def __init__(self, wall_s: float = MIDNIGHT) -> None:
+        self.wall_s = wall_s
+
+    def wall(self) -> float:
+        return self.wall_s
+
+    def monotonic(self) -> float:
+        return self.wall_s
+
+    def boottime(self) -> float:
+        return self.wall_s
+
+    def boot_id(self) -> str:
+        return "boot"
+
+
+async def opened(
+    store: Store,
+    *,
+    clock: SetClock | None = None,
+    site: str = "lhe-01",
+    key: PrivateKey = KEY,
+    interval_s: int = 300,
+    points: Sequence[str] = ("poi",),
+) -> Ledger:
+    return await Ledger.open(
+        store,
+        site=site,
+        key=key,
+        fw="1.0",
+        clock=clock or SetClock(),
+        interval_s=interval_s,
+        points=points,
+    )
+
+
+async def contents(ledger: Ledger) -> list[dict[str, Any]]:
+    """Every record's members, after the chain of each epoch was verified."""
+    members: list[dict[str, Any]] = []
+    for state in ledger.epochs:
+        records = await ledger.records(state.epoch, 1, 100_000)
+        verify_run(records, ledger.site, KEY.public())
+        assert [record.seq for record in records] == list(range(1, state.last_seq + 1))
+        members += [payload_of(record.jws) for record in records]
+    return members
+
+
+def bodies_of(members: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    common = {"v", "site", "epoch", "seq", "prev", "fw"}
+    return [{name: value for name, value in each.items() if name not in common} for each in members]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.sqlite"
+
+
+async def test_a_new_site_begins_with_an_epoch(path: Path) -> None:
+    store = await Store.open(path)
+    ledger = await opened(store)
+    (first,) = await contents(ledger)
+    await store.close()
+    assert (first["kind"], first["reason"], first["seq"], first["prev"]) == ("epoch_open", "new", 1, None)
+    assert (first["epoch"], first["points"], first["before"]) == (MIDNIGHT, ["poi"], None)
+
+
+async def test_reopening_adds_nothing(path: Path) -> None:
+    for _ in range(3):
+        store = await Store.open(path)
+        ledger = await opened(store)
+        await store.close()
+    assert ledger.position.seq == 1
+    assert ledger.damage is None
+
+
+async def test_a_rolled_back_append_uses_up_no_identity(path: Path) -> None:
+    store = await Store.open(path)
+    ledger = await opened(store)
+    with pytest.raises(ZeroDivisionError):
+        await _append_and_fail(store, ledger)
+    async with store.transaction() as tx:
+        await ledger.append([event(MIDNIGHT, "kept", {"n": 1})], tx=tx)
+    await ledger.refresh()
+    members = await contents(ledger)
+    await store.close()
+    assert [each.get("what") for each in members] == [None, "kept"]
+
+
+async def _append_and_fail(store: Store, ledger: Ledger) -> None:
+    async with store.transaction() as tx:
+        await ledger.append([event(MIDNIGHT, "lost", {})], tx=tx)
+        raise ZeroDivisionError
+
+
+async def test_records_and_baselines_are_stored_together_or_not_at_all(path: Path) -> None:
+    store = await Store.open(path)
+    ledger = await opened(store)
+    with pytest.raises(RecordError):
+        await ledger.append(
+            [{"kind": "gap", "point": "poi"}], baselines=[Baseline("poi", MIDNIGHT, 5, MIDNIGHT)]
+        )
+    assert await ledger.baselines() == {}
+    assert ledger.position.seq == 1
+    await store.close()
+
+
+async def test_the_same_finished_interval_is_stored_once(path: Path) -> None:
+    store = await Store.open(path)
+    ledger = await opened(store)
+    site = MeteredSite()
+    site.run(300)
+    baselines = [site.saved["poi"]]
+    for _ in range(2):
+        await ledger.append(site.bodies, baselines=baselines)
+    assert ledger.position.seq == 2
+    assert await ledger.baselines() == site.saved
+    await store.close()
+
+
+async def test_the_closed_day_is_the_merkle_root_of_its_records(path: Path) -> None:
+    store = await Store.open(path)
+    ledger = await opened(store, points=("poi", "feeder"))
+    site = MeteredSite(points=("poi", "feeder"), true_s=MIDNIGHT + 80_000.0)
+    site.run(7_000)
+    await ledger.append(site.bodies)
+    members = await contents(ledger)
+    closed = next(each for each in members if each["kind"] == "day_close")
+    day = [each for each in members if each.get("start", "").startswith("2026-05-29")]
+    jws = [record.jws for record in await ledger.records(MIDNIGHT, 1, 10_000)]
+    await store.close()
+    assert (closed["day"], closed["count"]) == ("2026-05-29", len(day))
+    assert closed["wh"] == sum(each["wh"] for each in day if each["point"] == "poi")
+    assert closed["root"] == day_root([jws[each["seq"] - 1] for each in day])
+
+
+@pytest.mark.parametrize(
+    ("interval_s", "points", "reason"),
+    [(600, ("poi",), "interval-change"), (300, ("poi", "feeder"), "operator")],
+)
+async def test_another_layout_opens_an_epoch(
+    path: Path, interval_s: int, points: tuple[str, ...], reason: str
+) -> None:
+    store = await Store.open(path)
+    await opened(store)
+    ledger = await opened(store, interval_s=interval_s, points=points)
+    first, second = await contents(ledger)
+    before = {"epoch": MIDNIGHT, "seq": 1, "head_hash": await ledger.hash_of(MIDNIGHT, 1)}
+    await store.close()
+    assert (second["reason"], second["epoch"], second["before"]) == (reason, first["epoch"] + 1, before)
+
+
+async def test_another_site_or_key_is_refused_and_nothing_is_written(path: Path) -> None:
+    store = await Store.open(path)
+    ledger = await opened(store)
+    with pytest.raises(ConfigurationError, match="lhe-02"):
+        await opened(store, site="lhe-02")
+    with pytest.raises(ConfigurationError, match=r"keys\.site"):
+        await opened(store, key=PrivateKey.generate())
+    await ledger.refresh()
+    assert ledger.position.seq == 1
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE records SET hash = replace(hash, substr(hash, 1, 4), 'AAAA') WHERE seq = 3",
+        "UPDATE records SET jws = replace(jws, substr(jws, 200, 4), 'AAAA') WHERE seq = 3",
+        "DELETE FROM records WHERE seq = 3",
+        "DELETE FROM records WHERE seq = 1",
+    ],
+)
+async def test_a_damaged_tail_is_not_extended(path: Path, damage: str) -> None:
+    store = await Store.open(path)
+    ledger = await opened(store)
+    site = MeteredSite()
+    site.run(1500)
+    await ledger.append(site.bodies, baselines=list(site.saved.values()))
+    async with store.transaction() as tx:
+        await tx.execute(damage)
+    ledger = await opened(store)
+    newest = await ledger.records(ledger.position.epoch, 1, 100)
+    await store.close()
+    assert ledger.damage is not None
+    assert payload_of(newest[0].jws)["reason"] == "storage-loss"
+    assert ledger.epochs[0].retired
+
+
+async def test_a_superseded_epoch_is_told_again_as_gaps_with_the_same_energy(path: Path) -> None:
+    store = await Store.open(path)
+    clock = SetClock(MIDNIGHT)
+    ledger = await opened(store, clock=clock)
+    site = MeteredSite(true_s=MIDNIGHT + 85_500.0)
+    site.run(1800)
+    await ledger.append(site.bodies, baselines=list(site.saved.values()))
+    await ledger.store_receipt(MIDNIGHT, 3, "receipt")
+    epoch = await ledger.open_epoch(EpochReason.FORK, supersede=True)
+    again = [payload_of(record.jws) for record in await ledger.records(epoch, 1, 100)]
+    old = [payload_of(record.jws) for record in await ledger.records(MIDNIGHT, 1, 3)]
+    await store.close()
+    assert [each["kind"] for each in again] == ["epoch_open", "gap", "day_close", "gap", "gap", "gap"]
+    assert again[0]["before"]["seq"] == 3
+    assert [each["wh"] for each in again[1:] if each["kind"] == "gap"] == [None, None, None, 300_000]
+    assert again[2]["count"] == 3
+    assert again[2]["wh"] == 150_000
+    assert audit(bodies_of([*old, *again]), 300) == 450_000
+    assert ledger.position.backlog == 6
+
+
+class Power:
+    """Writes to the disk fail while it is off."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.off = False
+        self._append = ledger.append
+        ledger.append = self.append  # type: ignore[method-assign] # a disk that refuses
+
+    async def append(self, *args: Any, **options: Any) -> None:
+        if self.off:
+            raise StoreError("no space left on device")
+        await self._append(*args, **options)
+
+
+async def test_while_the_disk_refuses_intervals_wait_and_nothing_is_lost(path: Path) -> None:
+    store = await Store.open(path)
+    ledger = await opened(store)
+    site = MeteredSite()
+    power = Power(ledger)
+    recorder = Recorder(ledger, IntervalBuilder(300, ("poi",), {}))
+    site.run(0)
+    for second in range(1500):
+        site.run(1)
+        recorder.observe(site.observation())
+        power.off = 400 < second < 1000
+        if second % 50 == 0:
+            assert await recorder.flush() is not power.off or recorder.failing is None
+    await recorder.flush()
+    members = await contents(ledger)
+    await store.close()
+    assert recorder.failing is None
+    assert audit(bodies_of(members), 300) == pytest.approx(75_000 * 5, abs=260)
+
+
+async def test_the_recorder_stores_by_itself(path: Path) -> None:
+    store = await Store.open(path)
+    ledger = await opened(store)
+    recorder = Recorder(ledger, IntervalBuilder(10, ("poi",), {}))
+    site = MeteredSite(interval_s=10)
+    task = asyncio.create_task(recorder.run(), name="recorder")
+    for _ in range(25):
+        site.run(1)
+        recorder.observe(site.observation())
+    async with asyncio.timeout(5):
+        while ledger.position.seq < 3:
+            ledger.changed.clear()
+            await ledger.changed.wait()
+            await ledger.refresh()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await store.close()
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_random_kills_leave_neither_hole_nor_double_on_disk(path: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    clock = SetClock()
+    site = MeteredSite(interval_s=10, points=("poi", "feeder"), true_s=MIDNIGHT + 86_300.0)
+    for _ in range(12):
+        store = await Store.open(path)
+        clock.wall_s = site.wall_s
+        ledger = await opened(store, clock=clock, interval_s=10, points=site.points)
+        builder = IntervalBuilder(10, site.points, await ledger.baselines())
+        recorder = Recorder(ledger, builder)
+        for _ in range(rng.randint(1, 40)):
+            recorder.observe(site.observation())
+            if rng.random() < 0.5:
+                await _interrupted(recorder, rng)
+            site.run(1)
+        await store.close()  # what still waits to be stored is gone, as with a kill
+        site.down(rng.choice([0.1, 3, 12, 45]))
+    store = await Store.open(path)
+    ledger = await opened(store, clock=clock, interval_s=10, points=site.points)
+    members = await contents(ledger)
+    register_wh = {point: baseline.register_wh for point, baseline in (await ledger.baselines()).items()}
+    await store.close()
+    assert ledger.damage is None
+    for point in site.points:
+        measured = [each for each in members if each.get("point") == point and each["wh"] is not None]
+        flowed_wh = (register_wh[point] or 0) - measured[0]["reg_start_wh"]
+        assert audit(bodies_of(members), 10, point) == flowed_wh
+
+
+async def _interrupted(recorder: Recorder, rng: random.Random) -> None:
+    """Store what waits; sometimes cancelled in the middle, committed or not."""
+    task = asyncio.create_task(recorder.flush(), name="flush")
+    for _ in range(rng.randint(0, 12)):
+        await asyncio.sleep(0)
+    if rng.random() < 0.5:
+        task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
