@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import Coroutine
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -11,6 +10,7 @@ from daemon.clock import Clock, SystemClock
 from drivers.ports import TopicBus
 from drivers.profile import MqttMap, Role
 from drivers.profiles import load_profile
+from sim_devices.configuration import PlantDevice, config_toml
 from sim_devices.faults import DeviceFaults
 from sim_devices.instruments import instrument_for
 from sim_devices.layout import DISOBEDIENT_SHARE, Circuit, Spec, lay_out
@@ -20,19 +20,14 @@ from sim_devices.mqtt.bus import BrokerBus
 from sim_devices.mqtt.device import MqttDevice
 from sim_devices.physics import PlantModel
 
+__all__ = ["Moment", "Plant", "PlantDevice"]
+
 PORT_TRIES = 20
-
-
-@dataclass(frozen=True, slots=True)
-class PlantDevice:
-    """A device as a configuration names it."""
-
-    id: str
-    profile: str
-    address: str
-    role: Role
-    circuit: str | None = None
-    fed_by: str | None = None
+FIRST_OTHER = 10
+FIRST_LOAD = 20
+"""Third number of the first address of a load; `FIRST_OTHER` of everything else."""
+HOSTS = 240
+"""Addresses used for each third number: twelve PDUs' outlets."""
 
 
 class Moment(NamedTuple):
@@ -116,6 +111,7 @@ class Plant:
         self._step_s = step_s
         self._clock = clock if clock is not None else SystemClock()
         self._endpoints: dict[str, Endpoint] = {}
+        self._hosts: dict[int, int] = {}
         self._mqtt_devices: list[MqttDevice] = []
         self._stack = contextlib.AsyncExitStack()
 
@@ -142,22 +138,7 @@ class Plant:
 
     def config_toml(self) -> str:
         """The plant's circuits and devices as tables of a configuration file."""
-        tables = [
-            f'[[circuits]]\nid = "{circuit.id}"\nmax_mw = {circuit.max_w / 1e6:.6f}\n'
-            for circuit in self.circuits
-        ]
-        for device in self.devices:
-            pairs = {
-                "id": device.id,
-                "profile": device.profile,
-                "address": device.address,
-                "role": str(device.role) if device.role is Role.CHECK_METER else None,
-                "circuit": device.circuit,
-                "fed_by": device.fed_by,
-            }
-            lines = [f'{key} = "{value}"\n' for key, value in pairs.items() if value is not None]
-            tables.append("[[devices]]\n" + "".join(lines))
-        return "\n".join(tables)
+        return config_toml(self.circuits, self.devices)
 
     def _mqtt_specs(self) -> list[Spec]:
         return [spec for spec in self._specs if isinstance(load_profile(spec.profile).map, MqttMap)]
@@ -171,13 +152,17 @@ class Plant:
             self._mqtt_devices.append(MqttDevice(profile, self._prefix(spec), instrument, faults, self._bus))
             return
         bank = RegisterBank(profile, instrument, faults)
-        self._endpoints[spec.id] = Endpoint(self._host(len(self._endpoints)), {1: bank})
+        self._endpoints[spec.id] = Endpoint(self._host(spec), {1: bank})
 
     def _prefix(self, spec: Spec) -> str:
         return f"{self._topic_prefix}/{spec.id}"
 
-    def _host(self, index: int) -> str:
-        return f"{self._network}.{10 + index // 250}.{1 + index % 250}"
+    def _host(self, spec: Spec) -> str:
+        """The next address: loads have theirs apart, so that a PDU's miners are neighbours."""
+        start = FIRST_LOAD if spec.role is Role.LOAD else FIRST_OTHER
+        index = self._hosts.get(start, 0)
+        self._hosts[start] = index + 1
+        return f"{self._network}.{start + index // HOSTS}.{1 + index % HOSTS}"
 
     def _device(self, spec: Spec, port: int) -> PlantDevice:
         endpoint = self._endpoints.get(spec.id)

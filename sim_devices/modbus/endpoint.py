@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import assert_never
+from typing import assert_never, cast
 
 from sim_devices.faults import AnswerFault
 from sim_devices.modbus.bank import RegisterBank
@@ -72,8 +72,8 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports do not derive from asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
         self._endpoint.connected(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the base class' signature

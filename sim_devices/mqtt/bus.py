@@ -1,6 +1,8 @@
 """The simulated devices' connection to a broker."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
 import aiomqtt
@@ -9,6 +11,7 @@ from drivers.ports import TopicHandler
 from sim_devices.mqtt.memory import topic_matches
 
 RECONNECT_S = 1.0
+TIMEOUT_S = 3.0
 QUEUE_MESSAGES = 1000
 
 
@@ -53,9 +56,13 @@ class BrokerBus:
 
     async def _connection(self) -> None:
         client = aiomqtt.Client(
-            self._host, self._port, identifier=self._identifier, protocol=aiomqtt.ProtocolVersion.V311
+            self._host,
+            self._port,
+            identifier=self._identifier,
+            protocol=aiomqtt.ProtocolVersion.V311,
+            timeout=TIMEOUT_S,
         )
-        async with client:
+        async with _session(client):
             for topic_filter, _ in self._handlers:
                 await client.subscribe(topic_filter, qos=1)
             while not self._queue.empty():
@@ -76,3 +83,24 @@ class BrokerBus:
         while True:
             topic, payload, qos, retain = await self._queue.get()
             await client.publish(topic, payload, qos=qos, retain=retain)
+
+
+@contextlib.asynccontextmanager
+async def _session(client: aiomqtt.Client) -> AsyncIterator[None]:
+    """As `async with client`; but aiomqtt 2.5.1 must not be cancelled while it connects.
+
+    It would leave its socket in the loop, and raise in a callback when the socket is closed. So a
+    cancellation waits until the attempt has ended, at most some `TIMEOUT_S`.
+    """
+    connecting = asyncio.create_task(client.__aenter__(), name="sim mqtt connect")
+    try:
+        await asyncio.shield(connecting)
+    except asyncio.CancelledError:
+        await asyncio.wait({connecting})
+        if connecting.exception() is None:
+            with contextlib.suppress(aiomqtt.MqttError):
+                await client.__aexit__(None, None, None)
+        raise
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_exit(client.__aexit__)
+        yield

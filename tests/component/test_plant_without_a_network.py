@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import struct
 
 import pytest
 
 from sim_devices.faults import AnswerFault
 from sim_devices.mqtt.memory import MemoryBroker
 from sim_devices.plant import Plant
+from tests.world.loop import VirtualClock, VirtualLoop, run_virtual
 
 
 async def test_racks_need_a_bus_or_a_broker() -> None:
@@ -51,3 +53,31 @@ async def test_late_subscribers_get_what_was_retained() -> None:
     broker.bus().subscribe("#", lambda *message: heard.append(message))
     await asyncio.sleep(0)
     assert heard == [("a", b"1", True)]
+
+
+def test_a_plant_runs_in_virtual_time_and_obeys_over_modbus() -> None:
+    async def scenario(loop: VirtualLoop) -> tuple[list[float], float]:
+        async with Plant(miners=10, disobedient_share=0, clock=VirtualClock(loop)) as plant:
+            await asyncio.sleep(10)
+            before_w = plant.truth.true_power_w
+            for device in plant.devices:
+                if device.profile.startswith("sim-miner"):
+                    await _write_sleep(loop, device.address, device.profile)
+            await asyncio.sleep(600)
+            assert plant.truth.true_power_w < 0.1 * before_w
+            assert plant.truth.true_power_w == pytest.approx(plant.truth.floor_w())
+            return [moment.true_power_w for moment in plant.history], loop.time()
+
+    first, second = run_virtual(scenario), run_virtual(scenario)
+    assert len(first[0]) == pytest.approx(6100, abs=2)
+    assert first == second
+
+
+async def _write_sleep(loop: asyncio.AbstractEventLoop, address: str, profile: str) -> None:
+    host, port = address.removeprefix("modbus://").removesuffix("/1").split(":")
+    words = 1 if profile == "sim-miner-m60s" else 2
+    transport, _ = await loop.create_connection(asyncio.Protocol, host, int(port))
+    pdu = struct.pack(">BHHB", 16, 16, words, 2 * words) + bytes(2 * words)
+    transport.write(struct.pack(">HHHB", 1, 0, len(pdu) + 1, 1) + pdu)
+    await asyncio.sleep(0.01)
+    transport.close()

@@ -245,3 +245,18 @@ async def test_a_rack_publishes_its_state_and_obeys_over_the_embedded_broker() -
                     state = json.loads((await anext(client.messages)).payload)
         assert state["gpu_active"] == 14
         assert plant.truth.loads["rack-01"].draw_w == pytest.approx(15000, rel=0.06)
+
+
+async def test_racks_find_their_broker_again() -> None:
+    async with EmbeddedBroker() as first:
+        port = urlsplit(first.url_v311).port or 0
+        await first.__aexit__(None, None, None)
+        async with Plant(miners=0, racks=1, mqtt_url=first.url_v311):
+            await asyncio.sleep(0.2)
+            async with (
+                EmbeddedBroker(v311_port=port),
+                aiomqtt.Client("127.0.0.1", port) as client,
+                asyncio.timeout(10),
+            ):
+                await client.subscribe("plant/rack-01/state")
+                assert json.loads((await anext(client.messages)).payload)["gpu_active"] == 16
