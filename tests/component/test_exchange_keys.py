@@ -6,7 +6,7 @@ import pytest
 
 from sim_devices.exchange.encoding import FormError
 from tests.world.settlement_bench import SettlementBench, settlement_bench
-from tests.world.settling_site import EPOCH, Key, word
+from tests.world.settling_site import EPOCH, Key, utc, word
 
 
 @pytest.fixture
@@ -79,9 +79,10 @@ async def test_the_next_key_signs_no_record_before_the_change(bench: SettlementB
     bench.site.event()
     bench.site.key_change(new)
     await bench.put(1, 3, headers={"Authorization": bench.site.bearer(old)})
-    early = new.jws(b"{}", "qw-rec+jws")
+    early = bench.site.record(2, "event", at=utc(EPOCH), what="alarm", detail={})
     answer = await bench.put(2, 2, body=early + b"\n")
     assert (answer.status_code, word(answer)) == (422, "invalid-record")
+    assert "does not sign" in answer.json()["detail"]
 
 
 async def test_when_the_receipt_of_the_change_is_lost_the_old_bearer_gets_it_again(

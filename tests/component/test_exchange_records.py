@@ -1,6 +1,7 @@
 """What the exchange takes into a ledger and what it refuses: contract §5, the rows about records."""
 
 import json
+import sqlite3
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -81,6 +82,18 @@ async def test_known_records_get_the_stored_receipt_with_the_smallest_through_se
         bench.receipt(answer)
 
 
+async def test_records_without_a_receipt_are_not_kept(bench: SettlementBench, monkeypatch: Any) -> None:
+    def fail(*_args: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(bench.book, "add_receipt", fail)
+        with pytest.raises(sqlite3.OperationalError):
+            await bench.put(1, 10)
+    assert (await bench.head())["seq"] == 0
+    assert (await bench.put(1, 10)).status_code == 201
+
+
 async def test_each_receipt_has_its_own_id(bench: SettlementBench) -> None:
     ids = {bench.receipt(await bench.put(seq, seq))["receipt_id"] for seq in range(1, 11)}
     assert len(ids) == 10
@@ -138,7 +151,8 @@ INVALID: dict[str, Any] = {
     ),
     "another typ": resealed(canonical, "qw-rsp+jws"),
     "another alg": resealed(canonical, alg="HS256"),
-    "a header member too many": resealed(canonical, crit=[]),
+    "a header member too many": resealed(canonical, cty="json"),
+    "a header member that is no text": resealed(canonical, kid=1),
     "not JSON": resealed(lambda _members: b"{"),
     "not an object": resealed(lambda _members: b"[]"),
     "not canonical": resealed(lambda members: json.dumps(members).encode()),
@@ -163,7 +177,7 @@ INVALID: dict[str, Any] = {
     "another site": changed(site="lhe-02"),
     "another epoch": changed(epoch=EPOCH + 1),
     "another seq": changed(seq=6),
-    "a point that the epoch has not": changed(point="elsewhere"),
+    "a point that the epoch has not": changed(point="elsewhere", **dict.fromkeys(SITE_ONLY)),
     "the site meter's members on another point": changed(point="feeder"),
     "an opening inside": changed(
         **dict.fromkeys(
@@ -228,6 +242,11 @@ async def test_another_number_of_lines_than_the_path_says_is_invalid(
 
 async def test_a_last_line_without_its_end_is_invalid(bench: SettlementBench) -> None:
     answer = await bench.put(1, 10, body=bench.site.body(1, 10)[:-1])
+    assert (answer.status_code, word(answer), answer.json()["seq"]) == (422, "invalid-record", 10)
+
+
+async def test_bytes_after_the_last_line_are_invalid(bench: SettlementBench) -> None:
+    answer = await bench.put(1, 9, body=bench.site.body(1, 9) + b"x")
     assert (answer.status_code, word(answer), answer.json()["seq"]) == (422, "invalid-record", 10)
 
 

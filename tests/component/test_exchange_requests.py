@@ -22,6 +22,8 @@ def tampered(bearer: str) -> str:
     return bearer[:-4] + ("AAAA" if bearer[-4:] != "AAAA" else "BBBB")
 
 
+TWICE = b'{"aud":"exchange","exp":%d,"iat":%d,"iss":"lhe-01","jti":"a","jti":"b","sub":"lhe-01"}'
+
 BAD_BEARERS: dict[str, Any] = {
     "missing": lambda _site: None,
     "another scheme": lambda _site: "Basic dXNlcjpwYXNz",
@@ -34,6 +36,9 @@ BAD_BEARERS: dict[str, Any] = {
     "sub is not iss": lambda site: site.bearer(sub="lhe-02"),
     "a claim too many": lambda site: site.bearer(nbf=site.now_s),
     "a claim too few": lambda site: site.bearer(jti=None),
+    "a claim twice": lambda site: (
+        "Bearer " + site.key.jws(TWICE % (site.now_s + 9, site.now_s), "JWT").decode()
+    ),
     "another type": lambda site: site.bearer(typ="qw-rec+jws"),
     "unknown key": lambda site: site.bearer(Key("nobody")),
     "another key of the same name": lambda site: site.bearer(Key(site.key.kid)),

@@ -138,6 +138,19 @@ async def test_a_day_is_closed_when_the_rest_of_the_older_epoch_has_come(bench: 
     assert (stated["closed"], stated["wh"]) == (True, 123)
 
 
+async def test_a_day_over_an_epoch_whose_end_never_came_is_not_closed(bench: SettlementBench) -> None:
+    site = bench.site
+    leaves = [site.interval(DAY_START_S, wh=100)]
+    await settle(bench)
+    site.event()
+    site.open(EPOCH + 1, reason="operator", before=site.before())
+    site.day_close(leaves, 100)
+    await settle(bench)
+    assert (await statement(bench))["closed"] is False
+    await bench.put(3, 3, epoch=EPOCH)
+    assert (await statement(bench))["closed"] is True
+
+
 async def test_a_fork_on_a_later_day_leaves_a_closed_day_closed(bench: SettlementBench) -> None:
     site = bench.site
     site.day_close([site.interval(DAY_START_S, wh=100)], 100)
