@@ -11,8 +11,6 @@ from daemon.config.circuits import read_circuits, watts
 from daemon.config.devices import Hall, check_site_meter, read_devices
 from daemon.config.keyfiles import NamedFiles
 from daemon.config.models import (
-    HTTP_PORTS,
-    MQTT_PORTS,
     ControlTable,
     DevicesCsvTable,
     Document,
@@ -21,9 +19,6 @@ from daemon.config.models import (
     MqttTable,
     SettlementTable,
     SiteTable,
-    is_loopback,
-    split_listen,
-    split_url,
 )
 from daemon.config.problems import Entry, Problems, validate
 from daemon.config.settings import (
@@ -41,6 +36,7 @@ from daemon.config.settings import (
 )
 from daemon.config.sources import Sources, read_sources
 from daemon.config.trust import public_jwk, read_trust
+from daemon.config.urls import HTTP_PORTS, MQTT_PORTS, is_loopback, split_listen, split_url
 from daemon.errors import ConfigurationError
 
 Model = TypeVar("Model", bound=BaseModel)

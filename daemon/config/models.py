@@ -5,11 +5,9 @@ shown by editors through the JSON Schema.
 """
 
 import base64
-import ipaddress
 import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
-from urllib.parse import SplitResult, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -20,9 +18,9 @@ from pydantic import (
     StringConstraints,
     WithJsonSchema,
 )
-from pydantic_core import PydanticCustomError
 
 from daemon.config.settings import KeyRole, MqttProtocol, OnStop, Tier
+from daemon.config.urls import HTTP_PORTS, MQTT_PORTS, mistake, split_listen, split_url
 from daemon.timestamps import parse_utc
 from drivers.profile import Role
 
@@ -36,44 +34,6 @@ Megawatts = Annotated[float, Field(ge=0, le=100_000, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 
 
-def mistake(what: str, right: str) -> PydanticCustomError:
-    """An error whose line says `what; right`, instead of the field's description."""
-    return PydanticCustomError("mistake", "{what}; {right}", {"what": what, "right": right})
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address never leaves this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def split_url(text: str, ports: dict[str, int]) -> tuple[SplitResult, int]:
-    """The parts and the port of a URL with one of the schemes in `ports`, which gives their defaults."""
-    example = f"{next(iter(ports))}://HOST:PORT"
-    try:
-        url = urlsplit(text)
-        port = url.port or ports.get(url.scheme, 0)
-    except ValueError as error:
-        raise mistake(f"is {text!r}, no URL: {error}", f"write {example}") from error
-    if url.scheme not in ports:
-        raise mistake(f"is {text!r}", f"begin with {' or '.join(f'{scheme}://' for scheme in ports)}")
-    if not url.hostname:
-        raise mistake(f"is {text!r}, without a host", f"write {example}")
-    if url.username is not None or url.password is not None:
-        raise mistake("has credentials in the URL", "put them into keys and files of their own")
-    if url.query or url.fragment:
-        raise mistake(f"is {text!r}, with a query or fragment", "end after the path")
-    return url, port
-
-
-MQTT_PORTS = {"mqtts": 8883, "mqtt": 1883}
-HTTP_PORTS = {"https": 443, "http": 80}
-
-
 def _mqtt_url(text: str) -> str:
     url, _ = split_url(text, MQTT_PORTS)
     if url.path not in {"", "/"}:
@@ -84,14 +44,6 @@ def _mqtt_url(text: str) -> str:
 def _http_url(text: str) -> str:
     split_url(text, HTTP_PORTS)
     return text
-
-
-def split_listen(text: str) -> tuple[str, int]:
-    """Host and port of `HOST:PORT` or `[IPV6]:PORT`."""
-    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]+)):(\d{1,5})", text, re.ASCII)
-    if match is None or not 1 <= int(match[3]) <= 65_535:
-        raise mistake(f"is {text!r}", "write HOST:PORT, such as 127.0.0.1:8480")
-    return match[1] or match[2], int(match[3])
 
 
 def _listen(text: str) -> str:
