@@ -8,6 +8,7 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 
 from sim_devices.exchange import Exchange, WrongReceipt
+from tests.world.loop import VirtualLoop, run_virtual
 from tests.world.settling_site import EPOCH, SettlingSite, hash_text, receipt_of, word
 
 
@@ -100,3 +101,17 @@ def convincing(answer: httpx2.Response, exchange: Exchange, site: SettlingSite) 
         return False
     expected = (site.site, EPOCH, 3, hash_text(site.records[EPOCH, 3]))
     return (claims["site"], claims["epoch"], claims["through_seq"], claims["head_hash"]) == expected
+
+
+def test_it_works_in_virtual_time(site: SettlingSite) -> None:
+    async def settle_late(loop: VirtualLoop) -> float:
+        exchange = Exchange(clock=lambda: float(site.now_s))
+        exchange.register_site(site.site, site.key.jwk, site.key.kid)
+        exchange.faults.delay(3_600)
+        began = loop.time()
+        async with httpx2.AsyncClient(transport=exchange.transport()) as client:
+            assert (await client.send(site.put(1, 3))).status_code == 201
+        exchange.close()
+        return loop.time() - began
+
+    assert run_virtual(settle_late) == pytest.approx(3_600)
