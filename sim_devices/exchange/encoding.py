@@ -56,7 +56,9 @@ def hash_of(data: bytes) -> str:
 
 
 def parse_json_object(data: bytes) -> dict[str, Any]:
-    """A JSON object: UTF-8, no duplicate names, integers of at most 2**53 - 1 as the only numbers.
+    """An I-JSON object whose only numbers are integers of at most 2**53 - 1.
+
+    I-JSON: UTF-8, no duplicate names, no half surrogate pairs.
 
     Raises:
         FormError: anything else.
@@ -75,7 +77,7 @@ def parse_json_object(data: bytes) -> dict[str, Any]:
         raise FormError("not JSON in UTF-8") from error
     if not isinstance(value, dict):
         raise FormError("not a JSON object")
-    _bound_depth(value, MAX_DEPTH)
+    _check_tree(value, MAX_DEPTH)
     return value
 
 
@@ -131,15 +133,18 @@ def _integer(text: str) -> int:
     return int(text)
 
 
-def _bound_depth(value: Any, left: int) -> None:
+def _check_tree(value: Any, left: int) -> None:
+    """Refuse what nests too deeply, and the half surrogate pairs that an escaped text may have."""
     if left == 0:
         raise FormError(f"nested more than {MAX_DEPTH} deep")
     match value:
         case dict():
-            children = list(value.values())
+            children = [*value.keys(), *value.values()]
         case list():
             children = value
+        case str() if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+            raise FormError("half a surrogate pair in a text")
         case _:
             return
     for child in children:
-        _bound_depth(child, left - 1)
+        _check_tree(child, left - 1)

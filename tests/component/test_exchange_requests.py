@@ -23,6 +23,7 @@ def tampered(bearer: str) -> str:
 
 
 TWICE = b'{"aud":"exchange","exp":%d,"iat":%d,"iss":"lhe-01","jti":"a","jti":"b","sub":"lhe-01"}'
+HALF = rb'{"aud":"exchange","exp":9,"iat":1,"iss":"\ud800","jti":"b","sub":"\ud800"}'
 
 BAD_BEARERS: dict[str, Any] = {
     "missing": lambda _site: None,
@@ -39,6 +40,8 @@ BAD_BEARERS: dict[str, Any] = {
     "a claim twice": lambda site: (
         "Bearer " + site.key.jws(TWICE % (site.now_s + 9, site.now_s), "JWT").decode()
     ),
+    "half a surrogate pair": lambda site: "Bearer " + site.key.jws(HALF, "JWT").decode(),
+    "nested too deeply": lambda site: "Bearer " + site.key.jws(b'{"aud":' * 9_000, "JWT").decode(),
     "another type": lambda site: site.bearer(typ="qw-rec+jws"),
     "unknown key": lambda site: site.bearer(Key("nobody")),
     "another key of the same name": lambda site: site.bearer(Key(site.key.kid)),
