@@ -42,7 +42,7 @@ class WordType(StrEnum):
     @property
     def words(self) -> int:
         """Registers that the value takes."""
-        return int(self.value[1:]) // 16
+        return int(self[1:]) // 16
 
 
 class WordOrder(StrEnum):

@@ -1,0 +1,84 @@
+"""A fleet's sink that remembers everything."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from random import Random
+from typing import NamedTuple
+
+from drivers.address import ModbusTcpAddress
+from drivers.device import Device
+from drivers.fleet import SiteFleet, build_fleet
+from drivers.ports import Absence, TopicBus, WriteResult
+from drivers.profiles import load_profile
+from drivers.quantity import Quantity
+
+
+class Sample(NamedTuple):
+    at: float
+    row: int
+    values: Mapping[Quantity, float | None]
+    started: float
+
+
+class Failure(NamedTuple):
+    at: float
+    row: int
+    reason: Absence
+
+
+class Write(NamedTuple):
+    at: float
+    row: int
+    watts: float | None
+    result: WriteResult
+    started: float
+
+
+class RecordingSink:
+    def __init__(self) -> None:
+        self.samples: list[Sample] = []
+        self.failures: list[Failure] = []
+        self.writes: list[Write] = []
+
+    def sampled(self, row: int, values: Mapping[Quantity, float | None], started: float) -> None:
+        self.samples.append(Sample(_now(), row, values, started))
+
+    def failed(self, row: int, reason: Absence) -> None:
+        self.failures.append(Failure(_now(), row, reason))
+
+    def written(self, row: int, watts: float | None, result: WriteResult, started: float) -> None:
+        self.writes.append(Write(_now(), row, watts, result, started))
+
+    def of(self, row: int) -> list[Sample]:
+        return [sample for sample in self.samples if sample.row == row]
+
+    def reasons(self, row: int) -> list[Absence]:
+        return [failure.reason for failure in self.failures if failure.row == row]
+
+    def results(self) -> list[tuple[float | None, WriteResult]]:
+        return [(write.watts, write.result) for write in self.writes]
+
+
+def modbus_device(port: int, unit: int = 1, *, profile: str = "sim-miner", host: str = "127.0.0.1") -> Device:
+    return Device(f"d-{host}-{port}-{unit}", load_profile(profile), ModbusTcpAddress(host, port, unit), 1.0)
+
+
+@contextlib.asynccontextmanager
+async def running(
+    devices: Sequence[Device], sink: RecordingSink, bus: TopicBus | None = None
+) -> AsyncIterator[SiteFleet]:
+    """A fleet at work; it ends with the context."""
+    fleet = build_fleet(devices, sink, bus, Random(1))
+    task = asyncio.create_task(fleet.run())
+    try:
+        yield fleet
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.result()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
