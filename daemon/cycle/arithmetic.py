@@ -4,7 +4,7 @@ from daemon.cycle.controller import CycleResult
 
 
 def decision_line(result: CycleResult) -> str:
-    """Such as `limit 12.000 MW (quota rev 42) - uncontrolled 0.310 - margin 0.030 = 11.660 for 912 loads …`."""
+    """Such as `limit 12.000 MW (quota rev 42) - uncontrolled 0.310 - margin 0.030 = 11.660 for 912 loads`."""
     verdict, plan = result.verdict, result.plan
     quota = verdict.authority.quota
     who = verdict.source.value

@@ -273,6 +273,15 @@ class Controller:
             level=(int(lowest.sum()), int((~lowest & ~full).sum()), int((full & ~lowest).sum())),
         )
 
+    def fall_to_failsafe(self, now: Moment) -> int:
+        """Order what the failsafe limit asks for, for a stop that is to leave it; how many orders."""
+        plan = self.hypothetical(min(self.verdict.limit_w, self.policy.authority.failsafe_w), now)
+        if plan is None:
+            return 0
+        return self.dispatcher.order(
+            self.memory.level, np.minimum(plan.level, self.memory.level), now.monotonic_s
+        )
+
     def hypothetical(self, limit_w: int, now: Moment) -> Plan | None:
         """What would be done under a limit, without doing it; `None` before the first full picture."""
         if self.last is None or self.last.plan is None:

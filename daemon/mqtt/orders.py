@@ -13,7 +13,7 @@ from daemon.commands.answers import Answer
 from daemon.commands.desk import CommandDesk
 from daemon.commands.words import Lane
 from daemon.errors import StoreError
-from daemon.mqtt.connection import MqttConnection
+from daemon.mqtt.port import BrokerLink
 from daemon.mqtt.topics import Topics
 from daemon.signing import dumps
 from drivers.ports import TopicBus
@@ -69,7 +69,7 @@ class BrokerOutlet:
     """Sends the desk's words to the broker; `count` = one more refusal of (topic, reason)."""
 
     def __init__(
-        self, connection: MqttConnection, topics: Topics, clock: Clock, count: Callable[[str, str], None]
+        self, connection: BrokerLink, topics: Topics, clock: Clock, count: Callable[[str, str], None]
     ) -> None:
         self._connection = connection
         self._topics = topics

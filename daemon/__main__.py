@@ -1,0 +1,5 @@
+"""`python -m daemon` is `quotawatt`."""
+
+from daemon.cli import main
+
+main()

@@ -1,0 +1,77 @@
+"""`quotawatt run`: the daemon."""
+
+import asyncio
+import signal
+import ssl
+from pathlib import Path
+from typing import Annotated
+
+import httpx2
+import structlog
+import typer
+import uvloop
+
+from daemon.clock import SystemClock, SystemEntropy
+from daemon.config import Config, load_config
+from daemon.service import Notifier, configure_logging
+from daemon.store import Store
+from daemon.store.lock import FolderLock
+from daemon.wiring import Outside, SiteDaemon, link_over_sockets
+
+_log = structlog.get_logger(__name__)
+
+
+def run(
+    config: Annotated[Path, typer.Option("--config", help="The site's TOML file.", show_default=False)],
+) -> None:
+    """Run the site controller until SIGTERM or Ctrl-C.
+
+    Example: quotawatt run --config /etc/quotawatt/site.toml
+    """
+    loaded = load_config(config)
+    configure_logging()
+    lock = FolderLock(loaded.site.state_dir)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(loaded))
+    finally:
+        lock.release()
+
+
+async def _serve(config: Config) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, _refuse_reload)
+    entropy = SystemEntropy()
+    daemon = await SiteDaemon.open(
+        config,
+        Outside(
+            clock=SystemClock(),
+            entropy=entropy,
+            open_store=_open_store,
+            link=link_over_sockets(entropy),
+            http=_http_client,
+            serve_http=True,
+            notifier=Notifier.from_environment(),
+        ),
+    )
+    await daemon.run(stop)
+
+
+def _refuse_reload() -> None:
+    _log.warning("a changed configuration needs a restart; set-points are kept over it")
+
+
+async def _open_store(config: Config) -> Store:
+    return await Store.open(config.site.state_dir / "site.db")
+
+
+def _http_client(config: Config) -> httpx2.AsyncClient:
+    """A client for the exchange. Redirects are not followed: a signed batch goes to whom it is for."""
+    settlement = config.settlement
+    context = ssl.create_default_context(cafile=None if settlement is None else settlement.ca)
+    if settlement is not None and settlement.cert is not None:
+        context.load_cert_chain(settlement.cert, settlement.key)
+    return httpx2.AsyncClient(verify=context, timeout=30.0, follow_redirects=False, trust_env=False)

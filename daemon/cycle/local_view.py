@@ -1,0 +1,68 @@
+"""The running site as the local HTTP interface shows it."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from daemon.commands.desk import CommandDesk
+from daemon.cycle.loop import CycleLoop
+from daemon.cycle.report import device_objects, plan_object
+from daemon.http.view import CommandOutcome, Health
+from daemon.ledger.ledger import Ledger
+
+_LATE_S = 5.0
+"""A cycle that has not ended for so long is stuck."""
+
+
+class LocalView:
+    """Implements `daemon.http.view.SiteView`."""
+
+    def __init__(
+        self, loop: CycleLoop, desk: CommandDesk, ledger: Ledger, state: Callable[[], dict[str, Any]]
+    ) -> None:
+        self._loop = loop
+        self._desk = desk
+        self._ledger = ledger
+        self._state = state
+
+    def state(self) -> dict[str, Any]:
+        return self._state()
+
+    def devices(self) -> list[dict[str, Any]]:
+        last = self._loop.controller.last
+        return [] if last is None else device_objects(self._loop.controller, last)
+
+    def plan(self, limit_w: int | None) -> dict[str, Any]:
+        controller = self._loop.controller
+        if limit_w is None:
+            limit_w = controller.policy.authority.contract_max_w
+        if controller.last is None:
+            raise LookupError("the site has not been seen whole yet")
+        return plan_object(controller, controller.last, limit_w)
+
+    def ledger(self) -> dict[str, Any]:
+        position = self._ledger.position
+        return {
+            "epoch": position.epoch,
+            "seq": position.seq,
+            "acked_seq": position.acked_seq,
+            "backlog": position.backlog,
+            "damage": self._ledger.damage,
+        }
+
+    def health(self) -> Health:
+        last = self._loop.controller.last
+        if last is None:
+            return Health(ok=False, reasons=("no control cycle has ended yet",))
+        late_s = self._loop.moment().monotonic_s - last.moment.monotonic_s
+        if late_s > _LATE_S:
+            return Health(ok=False, reasons=(f"the last control cycle ended {late_s:.0f} s ago",))
+        return Health(ok=True)
+
+    async def command(self, body: bytes) -> CommandOutcome:
+        answers = await self._desk.receive_command(body)
+        if not answers:
+            return CommandOutcome("unauthenticated", None)
+        return CommandOutcome(answers[0].status.value, answers[0].jws)
+
+    async def answers(self, jti: str) -> Sequence[str]:
+        return await self._desk.answers(jti)

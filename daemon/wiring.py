@@ -1,0 +1,344 @@
+"""Puts the daemon together: the one place that knows every part and which real thing is behind each port."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+import httpx2
+import structlog
+
+from daemon import __version__
+from daemon.authority.machine import Moment, Policy, Verdict, start
+from daemon.clock import Clock, Entropy
+from daemon.commands.desk import CommandDesk
+from daemon.commands.kept import Kept
+from daemon.commands.trust import TrustedKey
+from daemon.commands.verifier import Verifier
+from daemon.commands.words import Role
+from daemon.config import Config, OnStop
+from daemon.cycle.controller import Controller, ControlPolicy, CycleResult
+from daemon.cycle.desk_site import DeskSite
+from daemon.cycle.layout import SiteLayout
+from daemon.cycle.limit_keeper import LimitKeeper, load_limit
+from daemon.cycle.local_view import LocalView
+from daemon.cycle.loop import CycleLoop
+from daemon.cycle.report import LedgerHead, device_counts, state_object, telemetry_object
+from daemon.errors import StoreError
+from daemon.http.app import create_app
+from daemon.http.metrics import Metrics
+from daemon.http.server import HttpServer
+from daemon.ledger.intervals import IntervalBuilder
+from daemon.ledger.ledger import Ledger
+from daemon.ledger.recorder import Recorder
+from daemon.mqtt.connection import LastWill, MqttConnection
+from daemon.mqtt.orders import BrokerOutlet, OrderIntake
+from daemon.mqtt.port import BrokerLink
+from daemon.mqtt.publisher import Publisher, last_will
+from daemon.mqtt.topics import Topics, client_id
+from daemon.service import Notifier
+from daemon.signing import PrivateKey, PublicKey
+from daemon.store import Store
+from daemon.table import SiteTable
+from daemon.uplink import Uplink
+from drivers.device import Device
+from drivers.fleet import build_fleet
+from drivers.ports import Fleet, FleetSink, TopicBus
+
+STOP_S = 5.0
+"""What a stop may take over saying goodbye."""
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What is behind the daemon's ports: the real things, or a world in memory."""
+
+    clock: Clock
+    entropy: Entropy
+    open_store: Callable[[Config], Awaitable[Store]]
+    link: Callable[[Config, Callable[[], LastWill]], BrokerLink]
+    http: Callable[[Config], httpx2.AsyncClient]
+    serve_http: bool
+    notifier: Notifier
+
+
+def link_over_sockets(entropy: Entropy) -> Callable[[Config, Callable[[], LastWill]], BrokerLink]:
+    """Connections to the configured broker."""
+
+    def link(config: Config, will: Callable[[], LastWill]) -> BrokerLink:
+        return MqttConnection(config.mqtt, client_id=client_id(config.site.id), entropy=entropy, will=will)
+
+    return link
+
+
+def site_share(site: str) -> float:
+    """A number in [0, 1) that is the site's own, so that many sites do not act in the same second."""
+    return int.from_bytes(sha256(site.encode()).digest()[:4], "big") / 2**32
+
+
+def control_policy(config: Config) -> ControlPolicy:
+    """What the configuration says about control, in the controller's units.
+
+    The fixed offset before the failsafe ramp is 0–60 s at the default ramp of 300 s and in proportion
+    at others; the delay before a rise is the time of up to 1 % of the contract maximum on the ramp.
+    """
+    share, control = site_share(config.site.id), config.control
+    rate_w_per_s = control.ramp_up_pct_per_min / 100 * config.site.contract_max_w / 60
+    return ControlPolicy(
+        authority=Policy(
+            contract_max_w=config.site.contract_max_w,
+            failsafe_w=config.site.failsafe_w,
+            lease_timeout_s=control.lease_timeout_s,
+            failsafe_ramp_s=control.failsafe_ramp_s,
+            failsafe_offset_s=share * control.failsafe_ramp_s / 5,
+        ),
+        ramp_up_w_per_s=rate_w_per_s,
+        settle_s=control.settle_s,
+        rise_delay_s=share * 0.6 / control.ramp_up_pct_per_min * 100 / 10,
+    )
+
+
+def verifier_of(config: Config) -> Verifier:
+    """Who may say what to this site."""
+    keys = [
+        TrustedKey(PublicKey.from_jwk(key.kid, key.jwk), Role(key.role), key.not_before, key.not_after)
+        for key in config.trust_keys
+    ]
+    return Verifier(config.site.id, keys)
+
+
+class SiteDaemon:
+    """A running site. Use `open`, then `run`."""
+
+    def __init__(
+        self, config: Config, outside: Outside, key: PrivateKey, store: Store, ledger: Ledger
+    ) -> None:
+        self._config = config
+        self._outside = outside
+        self._key = key
+        self._store = store
+        self._ledger = ledger
+        self._topics = Topics(config.site.id)
+        self._boot = outside.entropy.uuid()
+        self._metrics = Metrics()
+        self._refused: dict[tuple[str, str], int] = {}
+        self._limit_keeper = LimitKeeper(store)
+        self._link = outside.link(config, self._will)
+        self._table = SiteTable([device.period_s for device in config.devices])
+        self._fleet = _fleet(config, self._table, self._link, outside.entropy)
+        self._ready = False
+        self._watched_s = -1e9
+
+    @classmethod
+    async def open(cls, config: Config, outside: Outside) -> "SiteDaemon":
+        """Open the store and the ledger, and go on where the last run stopped.
+
+        Raises:
+            ConfigurationError: the store belongs to another site or key.
+            StoreError: it cannot be read or written.
+        """
+        key = PrivateKey.load(config.site_key_path)
+        store = await outside.open_store(config)
+        try:
+            points = [config.devices[row].id for row in SiteLayout.of(config).points]
+            ledger = await Ledger.open(
+                store,
+                site=config.site.id,
+                key=key,
+                fw=f"quotawatt {__version__}",
+                clock=outside.clock,
+                interval_s=config.site.interval_s,
+                points=points,
+            )
+            daemon = cls(config, outside, key, store, ledger)
+            await daemon._assemble(points)
+        except BaseException:
+            await store.close()
+            raise
+        return daemon
+
+    async def _assemble(self, points: list[str]) -> None:
+        config, clock = self._config, self._outside.clock
+        policy, layout = control_policy(config), SiteLayout.of(config)
+        kept = await Kept.load(self._store)
+        now = Moment(clock.wall(), clock.monotonic())
+        verdict = await self._verdict(policy.authority, kept, now)
+        controller = Controller(layout, policy, self._table, self._fleet, verdict, now)
+        builder = IntervalBuilder(config.site.interval_s, points, await self._ledger.baselines())
+        self._recorder = Recorder(self._ledger, builder)
+        self._loop = CycleLoop(controller, self._recorder, clock)
+        self._desk_site = DeskSite(self._loop, self._state)
+        for device, exclusion in kept.exclusions.items():
+            self._desk_site.excluded(device, exclusion.reason, exclusion.until)
+        outlet = BrokerOutlet(self._link, self._topics, clock, self._count_refusal)
+        self._desk = await CommandDesk.open(
+            store=self._store,
+            ledger=self._ledger,
+            verifier=verifier_of(config),
+            site=self._desk_site,
+            signer=self._key,
+            clock=clock,
+            outlet=outlet,
+        )
+        self._intake = OrderIntake(self._link, self._topics, clock)
+        self._publisher = Publisher(
+            self._link, self._topics, clock, state=self._state, telemetry=self._telemetry
+        )
+        self._link.on_connected(self._publisher.tell_again)
+        self._loop.on_event.append(self._publisher.event)
+        self._loop.on_result += [self._limit_keeper.take, self._measure, self._notify]
+        self._uplink = None
+        if config.settlement is not None:
+            self._uplink = Uplink(
+                self._ledger,
+                self._outside.http(config),
+                config.settlement,
+                self._key,
+                clock,
+                self._outside.entropy,
+            )
+        _log.info(
+            "site opened",
+            site=config.site.id,
+            state=verdict.authority.state.value,
+            limit_w=verdict.limit_w,
+            source=verdict.source.value,
+            devices=len(config.devices),
+        )
+
+    async def _verdict(self, policy: Policy, kept: Kept, now: Moment) -> Verdict:
+        clock, last = self._outside.clock, await load_limit(self._store)
+        return start(
+            policy,
+            now,
+            boot_id=clock.boot_id(),
+            boottime_s=clock.boottime(),
+            last_limit_w=None if last is None else last.limit_w,
+            last_source=None if last is None else last.source,
+            quota=kept.quota,
+            lease=kept.lease,
+            hold=kept.hold,
+            operator_limit=kept.set_limit,
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until `stop` is set; then say goodbye, keep the set-points, and leave every record on disk.
+
+        Raises:
+            ExceptionGroup: a part failed in a way that nobody foresaw; the service manager restarts us.
+        """
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                running = [tasks.create_task(part, name=name) for name, part in self._parts().items()]
+                await stop.wait()
+                self._outside.notifier.stopping("stopping")
+                await self._leave()
+                for task in running:
+                    task.cancel()
+        finally:
+            await self._close()
+
+    def _parts(self) -> dict[str, Any]:
+        parts: dict[str, Any] = {
+            "fleet": self._fleet.run(),
+            "link": self._link.run(),
+            "intake": self._intake.run(self._desk),
+            "desk": self._tick_desk(),
+            "cycle": self._loop.run(),
+            "recorder": self._recorder.run(),
+            "limit-keeper": self._limit_keeper.run(),
+            "publisher": self._publisher.run(),
+        }
+        if self._uplink is not None:
+            parts["uplink"] = self._uplink.run()
+        if self._outside.serve_http:
+            view = LocalView(self._loop, self._desk, self._ledger, self._state)
+            listen = self._config.http_listen
+            app = create_app(view, self._metrics.registry)
+            parts["http"] = HttpServer(app, listen.host, listen.port).run()
+        return parts
+
+    async def _tick_desk(self) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            try:
+                await self._desk.tick()
+            except StoreError as error:
+                _log.debug("answers wait for the disk", error=str(error))
+
+    async def _leave(self) -> None:
+        """The last words and, if so configured, the last orders."""
+        if self._config.control.on_stop is OnStop.FAILSAFE:
+            self._loop.controller.fall_to_failsafe(self._loop.moment())
+        self._publisher.say_goodbye(self._boot)
+        try:
+            async with asyncio.timeout(STOP_S):
+                await self._link.drained()
+        except TimeoutError:
+            _log.warning("the broker did not take the last words in time")
+
+    async def _close(self) -> None:
+        try:
+            if await self._recorder.flush():
+                await self._limit_keeper.flush()
+        finally:
+            await self._store.close()
+            _log.info("site closed", site=self._config.site.id)
+
+    def _will(self) -> LastWill:
+        return last_will(self._topics, self._outside.clock, self._boot)
+
+    def _head(self) -> LedgerHead:
+        position = self._ledger.position
+        return LedgerHead(position.epoch, position.seq, position.acked_seq)
+
+    def _state(self) -> dict[str, Any]:
+        controller = self._loop.controller
+        last = controller.last or self._loop.once()
+        return state_object(controller, last, self._head(), self._loop.alarms.standing(), self._boot)
+
+    def _telemetry(self) -> dict[str, Any]:
+        return telemetry_object(self._loop.controller.last or self._loop.once())
+
+    def _count_refusal(self, topic: str, reason: str) -> None:
+        self._refused[topic, reason] = self._refused.get((topic, reason), 0) + 1
+
+    def _measure(self, result: CycleResult) -> None:
+        metrics, head = self._metrics, self._head()
+        metrics.power(result.power.watts)
+        metrics.limit(result.verdict.limit_w, result.verdict.source.value)
+        metrics.state(result.verdict.authority.state.value)
+        metrics.devices(device_counts(self._loop.controller, result))
+        metrics.polls(self._fleet.counters())
+        metrics.messages_refused(self._refused)
+        metrics.over_limit(self._loop.over_limit_s)
+        metrics.ledger(head.seq, head.acked_seq)
+        metrics.cycle_took(max(self._outside.clock.monotonic() - result.moment.monotonic_s, 0.0))
+
+    def _notify(self, result: CycleResult) -> None:
+        """Ready after the first cycle; the watchdog is fed by cycles alone, never by disk or broker."""
+        notifier, now_s = self._outside.notifier, result.moment.monotonic_s
+        line = (
+            f"{result.verdict.authority.state.value}: limit {result.verdict.limit_w / 1e6:.3f} MW, "
+            f"{self._ledger.position.backlog} records to deliver"
+        )
+        if not self._ready:
+            self._ready = True
+            notifier.ready(line)
+        interval_s = notifier.watchdog_interval_s
+        if interval_s is not None and now_s - self._watched_s >= interval_s / 2:
+            self._watched_s = now_s
+            notifier.watchdog()
+            notifier.status(line)
+
+
+def _fleet(config: Config, sink: FleetSink, bus: TopicBus, entropy: Entropy) -> Fleet:
+    devices = [
+        Device(device.id, device.profile, device.address, device.period_s) for device in config.devices
+    ]
+    seed = int(entropy.uniform(0, 2**31))
+    return build_fleet(devices, sink, bus, random.Random(seed))  # noqa: S311 - jitter of back-offs, no secret

@@ -1,0 +1,43 @@
+"""SQLite without a thread, for virtual time: the same calls as aiosqlite, answered at once."""
+
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+
+class _InlineCursor:
+    def __init__(self, cursor: sqlite3.Cursor) -> None:
+        self._cursor = cursor
+
+    async def fetchone(self) -> Any:
+        return self._cursor.fetchone()
+
+    async def fetchall(self) -> Iterable[Any]:
+        return self._cursor.fetchall()
+
+    async def close(self) -> None:
+        self._cursor.close()
+
+
+class InlineConnection:
+    """A connection whose every call runs on the loop's own thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._connection = sqlite3.connect(path, isolation_level=None)
+
+    async def execute(self, sql: str, parameters: Iterable[Any] | None = None) -> _InlineCursor:
+        return _InlineCursor(self._connection.execute(sql, tuple(parameters or ())))
+
+    async def executemany(self, sql: str, parameters: Iterable[Iterable[Any]]) -> _InlineCursor:
+        return _InlineCursor(self._connection.executemany(sql, [tuple(row) for row in parameters]))
+
+    async def close(self) -> None:
+        self._connection.close()
+
+
+async def connect_inline(path: Path) -> InlineConnection:
+    """Open a file for `Store.open`; no fsync, since nothing loses power in virtual time."""
+    connection = InlineConnection(path)
+    await connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+    return connection
