@@ -164,6 +164,7 @@ class MqttConnection:
             self._outbound.connection_lost()
             self._note_idle()
             self._tell(error, protocol, was_connected=was_connected)
+            _heed_cancellation()
             if was_connected or not _may_be_the_version(error):
                 return was_connected
         return False
@@ -300,6 +301,19 @@ class MqttConnection:
         what = "broker connection lost" if was_connected else "broker not reached"
         host, port = self._settings.host, self._settings.port
         say(what, host=host, port=port, mqtt=protocol, error=str(error))
+
+
+def _heed_cancellation() -> None:
+    """End now if that was asked for while the connection failed.
+
+    Up to Python 3.12 a TaskGroup that has an error to raise drops a cancellation that came at the same time.
+
+    Raises:
+        CancelledError: the current task has been cancelled.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _may_be_the_version(error: Exception) -> bool:

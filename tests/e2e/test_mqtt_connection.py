@@ -170,3 +170,18 @@ async def test_a_broker_that_is_not_there_is_waited_for(tmp_path: Path) -> None:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_it_ends_when_told_to_in_the_moment_in_which_the_broker_goes(broker: Mosquitto) -> None:
+    for _ in range(5):
+        site = link(broker.port, "site")
+        task = asyncio.create_task(site.run())
+        await until(partial(getattr, site, "connected"))
+        assert broker.process is not None
+        broker.process.kill()
+        await broker.process.wait()
+        task.cancel()
+        done, _ = await asyncio.wait([task], timeout=5)
+        assert done
+        assert task.cancelled()
+        await broker.start()
