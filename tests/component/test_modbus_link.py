@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from drivers.ports import Absence
+from drivers.ports import Absence, WriteResult
 from drivers.quantity import Quantity
 from tests.world.loop import VirtualLoop, run_virtual
 from tests.world.modbus_peer import Answerer, Asked, ScriptedPeer, answering, frame, good
@@ -212,6 +212,24 @@ def test_a_dead_unit_of_a_gateway_is_probed_at_5_10_30_60_s_and_starves_nobody()
             before = len(sink.of(1))
             await asyncio.sleep(10)
             assert len(sink.of(1)) - before == 10
+
+    run_virtual(main)
+
+
+def test_several_dead_units_once_known_do_not_cost_the_gateway_its_connection() -> None:
+    async def main(_loop: VirtualLoop) -> None:
+        peer, sink = ScriptedPeer(), RecordingSink()
+        _, port = await peer.listen()
+        peer.answer = lambda asked: None if asked.unit > 2 else peer.right(asked)
+        async with running([modbus_device(port, unit) for unit in range(1, 7)], sink) as fleet:
+            await asyncio.sleep(60)
+            connections = peer.connections
+            for row in range(2, 6):
+                fleet.order(row, 2000)
+            await asyncio.sleep(600)
+            assert sink.results() == [(2000, WriteResult.TIMED_OUT)] * 4
+            assert peer.connections == connections
+            assert len(sink.of(0)) > 500
 
     run_virtual(main)
 
