@@ -190,7 +190,9 @@ class SiteDaemon:
         )
         self._link.on_connected(self._publisher.tell_again)
         self._loop.on_event.append(self._publisher.event)
-        self._loop.on_result += [self._limit_keeper.take, self._measure, self._notify]
+        self._loop.on_result += [self._limit_keeper.take, self._notify]
+        if self._outside.serve_http:
+            self._loop.on_result.append(self._measure)
         self._uplink = None
         if config.settlement is not None:
             self._uplink = Uplink(

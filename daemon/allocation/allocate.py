@@ -11,7 +11,7 @@ import numpy as np
 
 from daemon.allocation.circuits import Circuits
 from daemon.allocation.loads import Bools, Ints, Loads
-from daemon.allocation.memory import UNKNOWN, LoadMemory, counted_w, drawing_w, ordered
+from daemon.allocation.memory import UNKNOWN, LoadMemory, counted_w
 from daemon.allocation.steps import Steps, down_steps, enough, fitting, up_steps
 from daemon.table.table import Floats
 
@@ -108,7 +108,8 @@ class _Allocation:
         self._circuits = circuits
         self._memory = memory
         self._level = memory.level.copy()
-        self._counted = counted_w(memory, loads, situation.measured_w, situation.now_s)
+        self._counted_before = counted_w(memory, loads, situation.measured_w, situation.now_s)
+        self._counted = self._counted_before
         self._known = (memory.level != UNKNOWN) & ~situation.excluded
         self._movable = self._known & memory.obeys
         self._target_w = max(situation.limit_w - situation.uncontrolled_w - situation.margin_w, 0.0)
@@ -147,13 +148,16 @@ class _Allocation:
 
     def shed_in_circuits(self) -> None:
         """Every circuit below its own limit, the deepest first."""
-        for index, inside in self._circuits.members(self._loads.circuit):
-            excess_w = float(self._counted[inside].sum() - self._circuits.max_w[index])
-            self._shed(excess_w, self._movable & inside)
+        for circuit in self._circuits.deepest_first:
+            excess_w = float(self._counted[circuit.inside].sum()) - circuit.max_w
+            if excess_w > 0:
+                self._shed(excess_w, self._movable & circuit.inside)
 
     def shed_for_site(self) -> None:
         """The site's sum below the target, the least valuable steps first."""
         excess_w = float(self._counted.sum()) - self._target_w
+        if excess_w <= 0:
+            return
         if excess_w <= _TRIM * self._now.limit_w:
             self._shed(excess_w, self._movable & self._fast())
             excess_w = float(self._counted.sum()) - self._target_w
@@ -175,21 +179,27 @@ class _Allocation:
             self._level = np.where(due, self._level - taken, self._level)
             self._recount(due)
 
-    def _drawing(self) -> Floats:
-        """What the loads will draw at the deadline, with the orders of this allocation."""
-        now = self._now
-        as_ordered = ordered(self._memory, self._level, now.measured_w, self._before(), now.now_s)
+    def _drawing_w(self) -> float:
+        """Σ of what the loads will draw at the deadline, with the orders of this allocation."""
+        now, memory = self._now, self._memory
+        changed = self._level != memory.level
+        ordered_s = np.where(changed, now.now_s, memory.ordered_s)
         deadline_s = max(now.deadline_s, now.now_s + _GRACE_S)
-        return drawing_w(as_ordered, self._loads, now.measured_w, self._counted, now.now_s, deadline_s)
-
-    def _before(self) -> Floats:
-        return counted_w(self._memory, self._loads, self._now.measured_w, self._now.now_s)
+        underway = now.now_s - ordered_s < self._loads.settle_s
+        late = underway & (ordered_s + self._loads.latency_down_s > deadline_s)
+        if not late.any():
+            return float(self._counted.sum())
+        # Until its order arrives, a load draws what it draws now.
+        before_w = np.where(changed, self._counted_before, memory.before_w)
+        now_w = np.where(np.isfinite(now.measured_w), now.measured_w, before_w)
+        return float(np.where(late, np.maximum(now_w, self._counted), self._counted).sum())
 
     def bridge(self) -> None:
         """What slow loads still draw at the deadline is taken over by fast ones until they have fallen."""
-        drawing_w_ = float(self._drawing().sum())
-        self._late_w = drawing_w_ - float(self._counted.sum())
-        self._shed(drawing_w_ - self._target_w, self._movable & self._fast(), partial_first=True)
+        drawing_w = self._drawing_w()
+        self._late_w = drawing_w - float(self._counted.sum())
+        if drawing_w > self._target_w:
+            self._shed(drawing_w - self._target_w, self._movable & self._fast(), partial_first=True)
 
     def rise(self) -> None:
         """The most valuable steps up that the limit, the ramp and the circuits have room for."""
@@ -198,7 +208,7 @@ class _Allocation:
             return
         limit_w = min([now.limit_w, *(ahead.limit_w for ahead in now.ahead)])
         top_w = min(limit_w - now.margin_w - now.deadband_w, now.ceiling_w) - now.uncontrolled_w
-        room_w = top_w - max(float(self._drawing().sum()), float(self._counted.sum()))
+        room_w = top_w - max(self._drawing_w(), float(self._counted.sum()))
         if room_w <= 0:
             return
         rested = now.now_s - self._memory.off_since_s >= self._loads.min_off_s
@@ -208,8 +218,10 @@ class _Allocation:
             may &= self._movable
         steps = up_steps(self._loads, self._level, self._memory.learned_w, self._counted, may)
         taken = steps.taken(fitting(steps, room_w), len(self._loads))
-        for index, inside in self._circuits.members(self._loads.circuit):
-            taken = self._fit_circuit(taken, inside, float(self._circuits.max_w[index]), steps)
+        if not taken.any():
+            return
+        for circuit in self._circuits.deepest_first:
+            taken = self._fit_circuit(taken, circuit.inside, circuit.max_w, steps)
         self._level = self._level + taken
         self._recount(taken > 0)
 
@@ -240,6 +252,6 @@ class _Allocation:
             uncontrolled_w=self._now.uncontrolled_w,
             margin_w=self._now.margin_w,
             late_w=self._late_w,
-            at_deadline_w=float(self._drawing().sum()),
+            at_deadline_w=self._drawing_w(),
             unreachable_w=max(counted_sum_w - self._target_w, 0.0),
         )

@@ -6,35 +6,49 @@ from dataclasses import dataclass
 import numpy as np
 
 from daemon.allocation.loads import Bools, Ints
-from daemon.table.table import Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Circuit:
+    """A limit on a subtree of the site."""
+
+    max_w: float
+    inside: Bools
+    """(loads,): the loads in its subtree."""
 
 
 @dataclass(frozen=True, slots=True)
 class Circuits:
-    """Circuits by index; `parent` is −1 at the top. A limit binds the whole subtree."""
+    """All circuits, the deepest first."""
 
-    max_w: Floats
-    parent: Ints
+    deepest_first: tuple[Circuit, ...]
 
     @classmethod
-    def build(cls, max_w: Sequence[float], parent: Sequence[int]) -> "Circuits":
-        """Columns; the configuration has refused cycles and unknown parents already."""
-        return cls(np.array(max_w, dtype=np.float64), np.array(parent, dtype=np.int64))
+    def build(cls, max_w: Sequence[float], parent: Sequence[int], of_load: Ints) -> "Circuits":
+        """Masks from the tree; the configuration has refused cycles and unknown parents already.
 
-    def __len__(self) -> int:
-        return len(self.max_w)
+        Args:
+            max_w: by circuit.
+            parent: by circuit, an index; −1 at the top.
+            of_load: (loads,): the circuit that each load hangs on; −1 = none.
+        """
+        paths = [_path(index, parent) for index in range(len(max_w))]
+        order = sorted(range(len(max_w)), key=lambda index: (-len(paths[index]), index))
+        return cls(
+            tuple(
+                Circuit(
+                    max_w[index],
+                    np.isin(of_load, [other for other in range(len(max_w)) if index in paths[other]]),
+                )
+                for index in order
+            )
+        )
 
-    def path(self, circuit: int) -> list[int]:
-        """The circuit and all above it."""
-        path = []
-        while circuit >= 0:
-            path.append(circuit)
-            circuit = int(self.parent[circuit])
-        return path
 
-    def members(self, circuits: Ints) -> list[tuple[int, Bools]]:
-        """Every circuit, the deepest first, with a mask of the loads in its subtree."""
-        paths = [set(self.path(index)) for index in range(len(self))]
-        order = sorted(range(len(self)), key=lambda index: (-len(paths[index]), index))
-        below = {index: [other for other in range(len(self)) if index in paths[other]] for index in order}
-        return [(index, np.isin(circuits, below[index])) for index in order]
+def _path(circuit: int, parent: Sequence[int]) -> list[int]:
+    """The circuit and all above it."""
+    path = []
+    while circuit >= 0:
+        path.append(circuit)
+        circuit = parent[circuit]
+    return path

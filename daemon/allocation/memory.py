@@ -155,18 +155,11 @@ def counted_w(memory: LoadMemory, loads: Loads, measured_w: Floats, now_s: float
     return np.where(memory.level == UNKNOWN, loads.nameplate_w, counted)
 
 
-def drawing_w(
-    memory: LoadMemory, loads: Loads, measured_w: Floats, counted: Floats, now_s: float, deadline_s: float
-) -> Floats:
-    """What each load will still draw at the deadline: until its order arrives, what it draws now."""
-    late = memory.in_window(loads, now_s) & (memory.ordered_s + loads.latency_down_s > deadline_s)
-    now_w = np.where(np.isfinite(measured_w), measured_w, memory.before_w)
-    return np.where(late, np.maximum(now_w, counted), counted)
-
-
 def ordered(memory: LoadMemory, level: Ints, measured_w: Floats, counted: Floats, now_s: float) -> LoadMemory:
     """After new levels were ordered."""
     changed = level != memory.level
+    if not changed.any():
+        return memory
     drew_w = np.where(np.isfinite(measured_w), measured_w, counted)
     goes_off = changed & (level == 0)
     rose = np.where(changed, level > memory.level, memory.rose)

@@ -252,6 +252,15 @@ def forecast_w(authority: Authority, now: Moment, policy: Policy, ahead_s: float
     return min(limit for limit, _ in _parts(authority, now.later(ahead_s), policy))
 
 
+def steady_for(authority: Authority, now: Moment, ahead_s: float) -> bool:
+    """Whether time alone changes no limit within so many seconds."""
+    ramp = authority.ramp
+    if ramp is not None and now.monotonic_s < ramp.starts_s + ramp.lasts_s:
+        return False
+    edge_s = next_change_s(authority.quota, now.wall_s)
+    return edge_s is None or edge_s - now.wall_s > ahead_s
+
+
 def _ticked(authority: Authority, tick: Tick, now: Moment) -> Authority:
     clock = authority.clock.looked(now.wall_s, now.monotonic_s)
     authority = replace(authority, clock=clock, records_writable=tick.records_writable)

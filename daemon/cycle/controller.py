@@ -17,6 +17,7 @@ from daemon.authority.machine import (
     Tick,
     Verdict,
     forecast_w,
+    steady_for,
     step,
 )
 from daemon.cycle.layout import SiteLayout
@@ -230,6 +231,8 @@ class Controller:
     def _ahead(self, now: Moment) -> list[Ahead]:
         """Lower limits that are known to come within the slowest load's latency."""
         horizon_s = float(self.layout.loads.latency_down_s.max(initial=0.0)) + _AHEAD_S
+        if steady_for(self.authority, now, horizon_s):
+            return []
         lowest_w = self.verdict.limit_w
         ahead = []
         for in_s in range(1, int(horizon_s) + 1):

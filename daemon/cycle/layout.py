@@ -43,17 +43,19 @@ class SiteLayout:
         index = {circuit.id: position for position, circuit in enumerate(config.circuits)}
         controllable = [row for row in by_role[Role.LOAD] if config.devices[row].profile.setpoint is not None]
         specs = [_spec(row, config.devices[row], index) for row in controllable]
+        loads = Loads.build(specs, Economics())
         nameplates_w = sum(config.devices[row].profile.nameplate_w for row in by_role[Role.LOAD])
         return cls(
             devices=config.devices,
             meters=(*by_role[Role.SITE_METER], *by_role[Role.CHECK_METER]),
             points=(*by_role[Role.SITE_METER], *by_role[Role.CIRCUIT_METER]),
             cooling=tuple(by_role[Role.COOLING]),
-            loads=Loads.build(specs, Economics()),
+            loads=loads,
             sleeps=np.array([_sleeps(config.devices[row]) for row in controllable], dtype=np.bool_),
             circuits=Circuits.build(
                 [float(circuit.max_w) for circuit in config.circuits],
                 [-1 if circuit.parent is None else index[circuit.parent] for circuit in config.circuits],
+                loads.circuit,
             ),
             plausible_w=max(nameplates_w, float(config.site.contract_max_w)),
         )
