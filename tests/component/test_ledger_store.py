@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,31 +73,46 @@ def bodies_of(members: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [{name: value for name, value in each.items() if name not in common} for each in members]
 
 
+Reopen = Callable[[], Awaitable[Store]]
+
+
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "ledger.sqlite"
+async def reopen(tmp_path: Path) -> AsyncIterator[Reopen]:
+    """Opens the site's file anew, as a restart does; what is still open is closed after the test."""
+    stores: list[Store] = []
+
+    async def again() -> Store:
+        for store in stores:
+            await store.close()
+        stores[:] = [await Store.open(tmp_path / "ledger.sqlite")]
+        return stores[0]
+
+    yield again
+    for store in stores:
+        await store.close()
 
 
-async def test_a_new_site_begins_with_an_epoch(path: Path) -> None:
-    store = await Store.open(path)
+@pytest.fixture
+async def store(reopen: Reopen) -> Store:
+    return await reopen()
+
+
+async def test_a_new_site_begins_with_an_epoch(store: Store) -> None:
     ledger = await opened(store)
     (first,) = await contents(ledger)
-    await store.close()
     assert (first["kind"], first["reason"], first["seq"], first["prev"]) == ("epoch_open", "new", 1, None)
     assert (first["epoch"], first["points"], first["before"]) == (MIDNIGHT, ["poi"], None)
 
 
-async def test_reopening_adds_nothing(path: Path) -> None:
+async def test_reopening_adds_nothing(reopen: Reopen) -> None:
     for _ in range(3):
-        store = await Store.open(path)
+        store = await reopen()
         ledger = await opened(store)
-        await store.close()
     assert ledger.position.seq == 1
     assert ledger.damage is None
 
 
-async def test_a_rolled_back_append_uses_up_no_identity(path: Path) -> None:
-    store = await Store.open(path)
+async def test_a_rolled_back_append_uses_up_no_identity(store: Store) -> None:
     ledger = await opened(store)
     with pytest.raises(ZeroDivisionError):
         await _append_and_fail(store, ledger)
@@ -105,7 +120,6 @@ async def test_a_rolled_back_append_uses_up_no_identity(path: Path) -> None:
         await ledger.append([event(MIDNIGHT, "kept", {"n": 1})], tx=tx)
     await ledger.refresh()
     members = await contents(ledger)
-    await store.close()
     assert [each.get("what") for each in members] == [None, "kept"]
 
 
@@ -115,8 +129,7 @@ async def _append_and_fail(store: Store, ledger: Ledger) -> None:
         raise ZeroDivisionError
 
 
-async def test_records_and_baselines_are_stored_together_or_not_at_all(path: Path) -> None:
-    store = await Store.open(path)
+async def test_records_and_baselines_are_stored_together_or_not_at_all(store: Store) -> None:
     ledger = await opened(store)
     with pytest.raises(RecordError):
         await ledger.append(
@@ -124,11 +137,9 @@ async def test_records_and_baselines_are_stored_together_or_not_at_all(path: Pat
         )
     assert await ledger.baselines() == {}
     assert ledger.position.seq == 1
-    await store.close()
 
 
-async def test_the_same_finished_interval_is_stored_once(path: Path) -> None:
-    store = await Store.open(path)
+async def test_the_same_finished_interval_is_stored_once(store: Store) -> None:
     ledger = await opened(store)
     site = MeteredSite()
     site.run(300)
@@ -137,11 +148,9 @@ async def test_the_same_finished_interval_is_stored_once(path: Path) -> None:
         await ledger.append(site.bodies, baselines=baselines)
     assert ledger.position.seq == 2
     assert await ledger.baselines() == site.saved
-    await store.close()
 
 
-async def test_the_closed_day_is_the_merkle_root_of_its_records(path: Path) -> None:
-    store = await Store.open(path)
+async def test_the_closed_day_is_the_merkle_root_of_its_records(store: Store) -> None:
     ledger = await opened(store, points=("poi", "feeder"))
     site = MeteredSite(points=("poi", "feeder"), true_s=MIDNIGHT + 80_000.0)
     site.run(7_000)
@@ -150,7 +159,6 @@ async def test_the_closed_day_is_the_merkle_root_of_its_records(path: Path) -> N
     closed = next(each for each in members if each["kind"] == "day_close")
     day = [each for each in members if each.get("start", "").startswith("2026-05-29")]
     jws = [record.jws for record in await ledger.records(MIDNIGHT, 1, 10_000)]
-    await store.close()
     assert (closed["day"], closed["count"]) == ("2026-05-29", len(day))
     assert closed["wh"] == sum(each["wh"] for each in day if each["point"] == "poi")
     assert closed["root"] == day_root([jws[each["seq"] - 1] for each in day])
@@ -161,19 +169,16 @@ async def test_the_closed_day_is_the_merkle_root_of_its_records(path: Path) -> N
     [(600, ("poi",), "interval-change"), (300, ("poi", "feeder"), "operator")],
 )
 async def test_another_layout_opens_an_epoch(
-    path: Path, interval_s: int, points: tuple[str, ...], reason: str
+    store: Store, interval_s: int, points: tuple[str, ...], reason: str
 ) -> None:
-    store = await Store.open(path)
     await opened(store)
     ledger = await opened(store, interval_s=interval_s, points=points)
     first, second = await contents(ledger)
     before = {"epoch": MIDNIGHT, "seq": 1, "head_hash": await ledger.hash_of(MIDNIGHT, 1)}
-    await store.close()
     assert (second["reason"], second["epoch"], second["before"]) == (reason, first["epoch"] + 1, before)
 
 
-async def test_another_site_or_key_is_refused_and_nothing_is_written(path: Path) -> None:
-    store = await Store.open(path)
+async def test_another_site_or_key_is_refused_and_nothing_is_written(store: Store) -> None:
     ledger = await opened(store)
     with pytest.raises(ConfigurationError, match="lhe-02"):
         await opened(store, site="lhe-02")
@@ -181,7 +186,6 @@ async def test_another_site_or_key_is_refused_and_nothing_is_written(path: Path)
         await opened(store, key=PrivateKey.generate())
     await ledger.refresh()
     assert ledger.position.seq == 1
-    await store.close()
 
 
 @pytest.mark.parametrize(
@@ -193,8 +197,7 @@ async def test_another_site_or_key_is_refused_and_nothing_is_written(path: Path)
         "DELETE FROM records WHERE seq = 1",
     ],
 )
-async def test_a_damaged_tail_is_not_extended(path: Path, damage: str) -> None:
-    store = await Store.open(path)
+async def test_a_damaged_tail_is_not_extended(store: Store, damage: str) -> None:
     ledger = await opened(store)
     site = MeteredSite()
     site.run(1500)
@@ -203,14 +206,12 @@ async def test_a_damaged_tail_is_not_extended(path: Path, damage: str) -> None:
         await tx.execute(damage)
     ledger = await opened(store)
     newest = await ledger.records(ledger.position.epoch, 1, 100)
-    await store.close()
     assert ledger.damage is not None
     assert payload_of(newest[0].jws)["reason"] == "storage-loss"
     assert ledger.epochs[0].retired
 
 
-async def test_a_superseded_epoch_is_told_again_as_gaps_with_the_same_energy(path: Path) -> None:
-    store = await Store.open(path)
+async def test_a_superseded_epoch_is_told_again_as_gaps_with_the_same_energy(store: Store) -> None:
     clock = SetClock(MIDNIGHT)
     ledger = await opened(store, clock=clock)
     site = MeteredSite(true_s=MIDNIGHT + 85_500.0)
@@ -220,7 +221,6 @@ async def test_a_superseded_epoch_is_told_again_as_gaps_with_the_same_energy(pat
     epoch = await ledger.open_epoch(EpochReason.FORK, supersede=True)
     again = [payload_of(record.jws) for record in await ledger.records(epoch, 1, 100)]
     old = [payload_of(record.jws) for record in await ledger.records(MIDNIGHT, 1, 3)]
-    await store.close()
     assert [each["kind"] for each in again] == ["epoch_open", "gap", "day_close", "gap", "gap", "gap"]
     assert again[0]["before"]["seq"] == 3
     assert [each["wh"] for each in again[1:] if each["kind"] == "gap"] == [None, None, None, 300_000]
@@ -244,8 +244,7 @@ class Power:
         await self._append(*args, **options)
 
 
-async def test_while_the_disk_refuses_intervals_wait_and_nothing_is_lost(path: Path) -> None:
-    store = await Store.open(path)
+async def test_while_the_disk_refuses_intervals_wait_and_nothing_is_lost(store: Store) -> None:
     ledger = await opened(store)
     site = MeteredSite()
     power = Power(ledger)
@@ -259,13 +258,11 @@ async def test_while_the_disk_refuses_intervals_wait_and_nothing_is_lost(path: P
             assert await recorder.flush() is not power.off or recorder.failing is None
     await recorder.flush()
     members = await contents(ledger)
-    await store.close()
     assert recorder.failing is None
     assert audit(bodies_of(members), 300) == pytest.approx(75_000 * 5, abs=260)
 
 
-async def test_the_recorder_stores_by_itself(path: Path) -> None:
-    store = await Store.open(path)
+async def test_the_recorder_stores_by_itself(store: Store) -> None:
     ledger = await opened(store)
     recorder = Recorder(ledger, IntervalBuilder(10, ("poi",), {}))
     site = MeteredSite(interval_s=10)
@@ -281,16 +278,15 @@ async def test_the_recorder_stores_by_itself(path: Path) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await store.close()
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_random_kills_leave_neither_hole_nor_double_on_disk(path: Path, seed: int) -> None:
+async def test_random_kills_leave_neither_hole_nor_double_on_disk(reopen: Reopen, seed: int) -> None:
     rng = random.Random(seed)
     clock = SetClock()
     site = MeteredSite(interval_s=10, points=("poi", "feeder"), true_s=MIDNIGHT + 86_300.0)
     for _ in range(12):
-        store = await Store.open(path)
+        store = await reopen()
         clock.wall_s = site.wall_s
         ledger = await opened(store, clock=clock, interval_s=10, points=site.points)
         builder = IntervalBuilder(10, site.points, await ledger.baselines())
@@ -300,13 +296,10 @@ async def test_random_kills_leave_neither_hole_nor_double_on_disk(path: Path, se
             if rng.random() < 0.5:
                 await _interrupted(recorder, rng)
             site.run(1)
-        await store.close()  # what still waits to be stored is gone, as with a kill
         site.down(rng.choice([0.1, 3, 12, 45]))
-    store = await Store.open(path)
-    ledger = await opened(store, clock=clock, interval_s=10, points=site.points)
+    ledger = await opened(await reopen(), clock=clock, interval_s=10, points=site.points)
     members = await contents(ledger)
     register_wh = {point: baseline.register_wh for point, baseline in (await ledger.baselines()).items()}
-    await store.close()
     assert ledger.damage is None
     for point in site.points:
         measured = [each for each in members if each.get("point") == point and each["wh"] is not None]
