@@ -132,6 +132,8 @@ class SiteDaemon:
         self._fleet = _fleet(config, self._table, self._link, outside.entropy)
         self._ready = False
         self._watched_s = -1e9
+        self._told_state: tuple[Moment, LedgerHead, dict[str, Any]] | None = None
+        """Once per cycle and record: many ask."""
 
     @classmethod
     async def open(cls, config: Config, outside: Outside) -> "SiteDaemon":
@@ -300,8 +302,12 @@ class SiteDaemon:
 
     def _state(self) -> dict[str, Any]:
         controller = self._loop.controller
-        last = controller.last or self._loop.once()
-        return state_object(controller, last, self._head(), self._loop.alarms.standing(), self._boot)
+        last, head = controller.last or self._loop.once(), self._head()
+        if self._told_state is None or self._told_state[:2] != (last.moment, head):
+            alarms = self._loop.alarms.standing()
+            told = state_object(controller, last, head, alarms, self._boot)
+            self._told_state = (last.moment, head, told)
+        return self._told_state[2]
 
     def _telemetry(self) -> dict[str, Any]:
         return telemetry_object(self._loop.controller.last or self._loop.once())

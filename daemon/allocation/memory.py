@@ -1,6 +1,7 @@
 """What is remembered of every load between two cycles: orders, obedience, learned power."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -20,7 +21,7 @@ _TOLERANCE_W = 60.0
 _BLIP_S = 15.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LoadMemory:
     """Columns, one entry per load. Times are monotonic seconds."""
 
@@ -60,10 +61,14 @@ class LoadMemory:
             met=np.zeros(loads.watts.shape, dtype=np.bool_),
         )
 
-    def at_level_w(self) -> Floats:
-        """(loads,): learned power of the level each load is at; 0 for unknown ones."""
+    @cached_property
+    def _at_level_w(self) -> Floats:
         rows = np.arange(len(self.level))
         return np.where(self.level >= 0, self.learned_w[rows, np.maximum(self.level, 0)], 0.0)
+
+    def at_level_w(self) -> Floats:
+        """(loads,): learned power of the level each load is at; 0 for unknown ones."""
+        return self._at_level_w
 
     def in_window(self, loads: Loads, now_s: float) -> Bools:
         """(loads,): so shortly after an order that the load counts as commanded."""

@@ -149,7 +149,7 @@ class Controller:
         if snapshot.complete or now.monotonic_s - self._started_s >= _FIRST_PICTURE_S:
             plan = self._plan(measured_w, counted, now, power, dt_s)
             orders = self._order(plan, measured_w, counted, setpoint_w, now)
-        self.last = self._result(now, snapshot, power, plan, orders)
+        self.last = self._result(now, snapshot, power, plan, orders, counted)
         return self.last
 
     def _measure(
@@ -249,15 +249,19 @@ class Controller:
         return orders
 
     def _result(
-        self, now: Moment, snapshot: Snapshot, power: SitePower, plan: Plan | None, orders: int
+        self,
+        now: Moment,
+        snapshot: Snapshot,
+        power: SitePower,
+        plan: Plan | None,
+        orders: int,
+        counted: Floats,
     ) -> CycleResult:
         loads, memory = self.layout.loads, self.memory
         uncontrolled_w = self._residual.uncontrolled_w
         lowest_w = None
         base_w = (uncontrolled_w or 0.0) + float(self._cooling_w.sum())
         if uncontrolled_w is not None:
-            measured_w = snapshot.fresh(Quantity.POWER)[loads.rows]
-            counted = counted_w(memory, loads, measured_w, now.monotonic_s)
             sheddable = memory.obeys & (memory.level != UNKNOWN) & ~self.excluded
             lowest_w = base_w + float(np.where(sheddable, memory.learned_w[:, 0], counted).sum())
         top_w = float(memory.learned_w[np.arange(len(loads)), loads.top].sum())

@@ -16,7 +16,9 @@ from drivers.ports import Absence, FleetSink
 TICK_S = 0.02
 """Each wake-up of an idle loop costs more than a poll: due work is done together."""
 LONGEST_PAUSE_S = 0.1
-"""A deadline that was set after the tick went to sleep is seen this late at most."""
+"""While requests are under way their deadlines are seen this late at most."""
+LONGEST_IDLE_S = 0.5
+"""With nothing under way; the deadline of an order that goes out meanwhile is seen this late at most."""
 MOST_CONNECTING = 1024
 """Connection attempts at a time: dead hosts hold theirs for seconds and must not keep others waiting."""
 REQUEST_TIMEOUT_S = 1.0
@@ -113,7 +115,7 @@ class ModbusFleet:
 
     def _wake_at(self, now: float, epoch: float) -> float:
         """The tick at or after the next thing to do, at least one tick from now."""
-        due = now + LONGEST_PAUSE_S
+        due = now + (LONGEST_PAUSE_S if self._busy or self._connecting else LONGEST_IDLE_S)
         for grid in self._grids:
             due = min(due, grid.next_at)
         if self._retries and self._connecting < MOST_CONNECTING:
