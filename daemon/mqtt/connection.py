@@ -158,13 +158,12 @@ class MqttConnection:
         """Connect and serve until it ends; whether there was a connection."""
         for protocol in self._versions():
             self.state = LinkState.CONNECTING
-            error = await self._session(protocol)
+            error = await self._session_apart(protocol)
             was_connected = self.connected
             self.state = LinkState.WAITING
             self._outbound.connection_lost()
             self._note_idle()
             self._tell(error, protocol, was_connected=was_connected)
-            _heed_cancellation()
             if was_connected or not _may_be_the_version(error):
                 return was_connected
         return False
@@ -174,6 +173,21 @@ class MqttConnection:
             return [self._settings.protocol]
         other = MqttProtocol.V311 if self.protocol is MqttProtocol.V5 else MqttProtocol.V5
         return [self.protocol, other]
+
+    async def _session_apart(self, protocol: MqttProtocol) -> Exception:
+        """A session in a task of its own.
+
+        A TaskGroup of Python 3.11 drops a cancellation that comes together with a child's error: a stop
+        in the moment in which the connection breaks would be forgotten. Here it cannot be.
+        """
+        session = asyncio.create_task(self._session(protocol), name="mqtt session")
+        try:
+            await asyncio.wait([session])
+        finally:
+            if not session.done():
+                session.cancel()
+                await asyncio.wait([session])
+        return session.result()
 
     async def _session(self, protocol: MqttProtocol) -> Exception:
         """Connect and serve until it ends; how it ended."""
@@ -199,7 +213,7 @@ class MqttConnection:
                 "clean_start": not kept,
                 "properties": session,
             }
-        return aiomqtt.Client(
+        return _Client(
             settings.host,
             settings.port,
             username=settings.username,
@@ -303,22 +317,22 @@ class MqttConnection:
         say(what, host=host, port=port, mqtt=protocol, error=str(error))
 
 
-def _heed_cancellation() -> None:
-    """End now if that was asked for while the connection failed.
+class _ClosedError(aiomqtt.MqttError):
+    """The broker closed the connection instead of answering."""
 
-    Up to Python 3.12 a TaskGroup that has an error to raise drops a cancellation that came at the same time.
 
-    Raises:
-        CancelledError: the current task has been cancelled.
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
+class _Client(aiomqtt.Client):
+    """Notices a connection that is closed before CONNACK; aiomqtt 2.5 waits its whole time-out."""
+
+    def _on_disconnect(self, *args: Any, **kwargs: Any) -> None:
+        if not self._connected.done():
+            self._connected.set_exception(_ClosedError("the broker closed the connection"))
+        super()._on_disconnect(*args, **kwargs)
 
 
 def _may_be_the_version(error: Exception) -> bool:
     """Whether the broker was there and would not have us, so that another version is worth a try."""
-    if isinstance(error, MqttConnectError):
+    if isinstance(error, MqttConnectError | _ClosedError):
         return True
     # What paho raises before CONNACK comes as a bare MqttError; only silence has this text.
     return isinstance(error, aiomqtt.MqttError) and str(error) == "Operation timed out"
