@@ -17,7 +17,7 @@ from daemon.mqtt.orders import JOSE
 from daemon.mqtt.topics import Topics
 from daemon.signing import BadSignatureError, MalformedError, PublicKey, loads, parse
 
-CONNECT_S = 12.0
+CONNECT_S = 8.0
 """Both versions of MQTT are tried in it."""
 LAST_ANSWER_S = 330.0
 """A site gives a command up after 300 s, and says so."""
