@@ -22,6 +22,8 @@ LANES = st.sampled_from(list(GOOD))
 OPTIONAL = {("args", "until"), ("expect_rev",)}
 UNANSWERED = {Reason.TOO_LARGE, Reason.MALFORMED, Reason.UNKNOWN_KEY, Reason.BAD_SIGNATURE}
 
+ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
@@ -68,6 +70,17 @@ def test_a_changed_byte_is_refused_and_not_answered(lane: Lane, data: st.DataObj
     assert isinstance(verdict, Refused)
     assert verdict.reason in UNANSWERED
     assert verdict.jti is None
+
+
+@given(lane=LANES, part=st.sampled_from([0, 1, 2]), last=st.sampled_from(ALPHABET))
+def test_every_other_spelling_of_the_same_bytes_is_refused(lane: Lane, part: int, last: str) -> None:
+    parts = signed(GOOD[lane], lane).decode().split(".")
+    if parts[part][-1] == last:
+        return
+    parts[part] = parts[part][:-1] + last
+    verdict = judge(".".join(parts).encode(), lane)
+    assert isinstance(verdict, Refused)
+    assert verdict.reason in UNANSWERED
 
 
 @given(lane=LANES, data=st.data())
