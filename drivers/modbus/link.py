@@ -10,6 +10,7 @@ import random
 from collections import deque
 from collections.abc import Callable
 from enum import StrEnum
+from typing import cast
 
 from drivers.errors import DesyncError
 from drivers.modbus.backoff import Backoff
@@ -148,8 +149,8 @@ class Link(asyncio.BufferedProtocol):
     # --- what asyncio calls ----------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports do not derive from asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
         self.state = LinkState.UP
         self._filled, self._timeouts = 0, 0
         _log.debug("%s:%d connected", self.host, self.port)
