@@ -19,6 +19,7 @@ from daemon.commands.trust import TrustedKey
 from daemon.commands.verifier import Verifier
 from daemon.commands.words import Role
 from daemon.config import Config, OnStop
+from daemon.cycle.alarms import Alarm
 from daemon.cycle.controller import Controller, ControlPolicy, CycleResult
 from daemon.cycle.desk_site import DeskSite
 from daemon.cycle.layout import SiteLayout
@@ -205,6 +206,7 @@ class SiteDaemon:
                 clock,
                 self._outside.entropy,
             )
+            self._loop.further_alarms.append(self._uplink_alarms)
         _log.info(
             "site opened",
             site=config.site.id,
@@ -311,6 +313,11 @@ class SiteDaemon:
 
     def _telemetry(self) -> dict[str, Any]:
         return telemetry_object(self._loop.controller.last or self._loop.once())
+
+    def _uplink_alarms(self) -> dict[str, Alarm]:
+        if self._uplink is None:
+            return {}
+        return {kind.value: Alarm(kind.value, text) for kind, text in self._uplink.alarms.items()}
 
     def _count_refusal(self, topic: str, reason: str) -> None:
         self._refused[topic, reason] = self._refused.get((topic, reason), 0) + 1

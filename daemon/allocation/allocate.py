@@ -12,14 +12,14 @@ import numpy as np
 from daemon.allocation.circuits import Circuits
 from daemon.allocation.loads import Bools, Ints, Loads
 from daemon.allocation.memory import UNKNOWN, LoadMemory, counted_w
-from daemon.allocation.steps import Steps, down_steps, enough, fitting, up_steps
+from daemon.allocation.steps import Steps, affordable, down_steps, enough, fitting, up_steps
 from daemon.table.table import Floats
 
 _TRIM = 0.01
 """An excess below this share of the limit is trimmed by loads that answer before the deadline."""
 _GRACE_S = 3.0
 _RAMP_LEAD_S = 5.0
-"""The ramp may run this far ahead of what the site draws."""
+"""The ramp may run this far, and one step of a load, ahead of what the site draws."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +81,19 @@ class Plan:
 
 
 def ramp_ceiling_w(
-    ceiling_w: float, limit_w: float, draw_w: float, rate_w_per_s: float, dt_s: float
+    ceiling_w: float, limit_w: float, draw_w: float, rate_w_per_s: float, dt_s: float, step_w: float
 ) -> float:
-    """What the ramp lets the whole site draw now: never far ahead of what it does draw."""
-    reached_w = max(draw_w, min(ceiling_w, draw_w + rate_w_per_s * _RAMP_LEAD_S))
+    """What the ramp lets the whole site draw now: never far ahead of what it does draw.
+
+    Args:
+        ceiling_w: of the cycle before.
+        limit_w: the limit in force.
+        draw_w: what the site counts at.
+        rate_w_per_s: the ramp.
+        dt_s: since the cycle before.
+        step_w: the largest single step of a load, which the ramp must be able to save up for.
+    """
+    reached_w = max(draw_w, min(ceiling_w, draw_w + rate_w_per_s * _RAMP_LEAD_S + step_w))
     return min(limit_w, reached_w + rate_w_per_s * dt_s)
 
 
@@ -207,9 +216,9 @@ class _Allocation:
         if not now.may_rise:
             return
         limit_w = min([now.limit_w, *(ahead.limit_w for ahead in now.ahead)])
-        top_w = min(limit_w - now.margin_w - now.deadband_w, now.ceiling_w) - now.uncontrolled_w
-        room_w = top_w - max(self._drawing_w(), float(self._counted.sum()))
-        if room_w <= 0:
+        top_w = limit_w - now.margin_w - now.deadband_w - now.uncontrolled_w
+        drawn_w = max(self._drawing_w(), float(self._counted.sum()))
+        if top_w <= drawn_w:
             return
         rested = now.now_s - self._memory.off_since_s >= self._loads.min_off_s
         unmoved = self._level == self._memory.level
@@ -217,7 +226,10 @@ class _Allocation:
         if top_w < self._all_up_w():
             may &= self._movable
         steps = up_steps(self._loads, self._level, self._memory.learned_w, self._counted, may)
-        taken = steps.taken(fitting(steps, room_w), len(self._loads))
+        # What the limit has no room for is passed over; what the ramp has none for yet is waited for.
+        steps = affordable(steps, top_w - drawn_w)
+        ramp_w = now.ceiling_w - now.uncontrolled_w - drawn_w
+        taken = steps.taken(fitting(steps, ramp_w), len(self._loads))
         if not taken.any():
             return
         for circuit in self._circuits.deepest_first:

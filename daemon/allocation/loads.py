@@ -52,6 +52,8 @@ class LoadSpec:
     tier: Tier = Tier.NORMAL
     circuit: int = -1
     """Index into the circuits; −1 = only the site limit."""
+    period_s: float = 1.0
+    """How often it is measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,8 @@ class Loads:
     latency_up_s: Floats
     settle_s: Floats
     min_off_s: Floats
+    period_s: Floats
+    """How often each is measured."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -108,6 +112,7 @@ class Loads:
             latency_up_s=np.array([setpoint.latency_up_s for setpoint in setpoints], dtype=np.float64),
             settle_s=np.array([setpoint.settle_s for setpoint in setpoints], dtype=np.float64),
             min_off_s=np.array([setpoint.min_off_s for setpoint in setpoints], dtype=np.float64),
+            period_s=np.array([spec.period_s for spec in specs], dtype=np.float64),
         )
 
 

@@ -18,7 +18,8 @@ _LEARN_WARM_S = 300.0
 _LEARN_WITHIN = 0.15
 _TOLERANCE = 0.04
 _TOLERANCE_W = 60.0
-_BLIP_S = 15.0
+_BLIP_S = 12.0
+_BLIP_POLLS = 3
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class LoadMemory:
     obeys: Bools
     """Whether its measured power followed its last order."""
     seen_s: Floats
-    """When it was last measured."""
+    """When the request of its last good measurement went out."""
     rose: Bools
     """Whether the last order was one to draw more."""
     learned_w: Floats
@@ -71,9 +72,19 @@ class LoadMemory:
         return self._at_level_w
 
     def in_window(self, loads: Loads, now_s: float) -> Bools:
-        """(loads,): so shortly after an order that the load counts as commanded."""
-        window: Bools = now_s - self.ordered_s < loads.settle_s
+        """(loads,): so shortly after an order that the load counts as commanded.
+
+        Only a measurement that began after the settle window ends it: an older one says nothing of the
+        order. A load that is not measured any more cannot stay in it.
+        """
+        unproven = (self.seen_s - self.ordered_s < loads.settle_s) & ~self.missing(loads, now_s)
+        window: Bools = (now_s - self.ordered_s < loads.settle_s) | unproven
         return window
+
+    def missing(self, loads: Loads, now_s: float) -> Bools:
+        """(loads,): not measured for longer than a blip."""
+        gone: Bools = now_s - self.seen_s > np.maximum(_BLIP_S, _BLIP_POLLS * loads.period_s)
+        return gone
 
 
 def tolerated_w(watts: Floats) -> Floats:
@@ -98,9 +109,21 @@ def adopted(memory: LoadMemory, loads: Loads, measured_w: Floats, setpoint_w: Fl
     return replace(memory, level=np.where(found, np.minimum(level, loads.top), memory.level))
 
 
-def observed(memory: LoadMemory, loads: Loads, measured_w: Floats, now_s: float, dt_s: float) -> LoadMemory:
-    """After a look at the loads' measured power (NaN = not fresh)."""
+def observed(
+    memory: LoadMemory, loads: Loads, measured_w: Floats, sampled_s: Floats, now_s: float, dt_s: float
+) -> LoadMemory:
+    """After a look at the loads' measured power.
+
+    Args:
+        memory: as of the last look.
+        loads: the loads.
+        measured_w: W; NaN = not fresh.
+        sampled_s: when the requests of these measurements went out, monotonic.
+        now_s: monotonic.
+        dt_s: since the last look.
+    """
     fresh = np.isfinite(measured_w)
+    memory = replace(memory, seen_s=np.where(fresh, sampled_s, memory.seen_s))
     known = memory.level != UNKNOWN
     expected_w = memory.at_level_w()
     follows = fresh & (measured_w <= tolerated_w(expected_w))
@@ -113,7 +136,6 @@ def observed(memory: LoadMemory, loads: Loads, measured_w: Floats, now_s: float,
     return replace(
         memory,
         obeys=obeys,
-        seen_s=np.where(fresh, now_s, memory.seen_s),
         learned_w=learned_w,
         met=met,
     )
@@ -152,7 +174,7 @@ def counted_w(memory: LoadMemory, loads: Loads, measured_w: Floats, now_s: float
     it draws less. Not obeying: measured if fresh, else nameplate. Unknown: nameplate.
     """
     commanded_w = memory.at_level_w()
-    missing = now_s - memory.seen_s > _BLIP_S
+    missing = memory.missing(loads, now_s)
     fresh = np.isfinite(measured_w)
     disobeying_w = np.where(fresh, np.maximum(measured_w, commanded_w), loads.nameplate_w)
     settled = ~memory.in_window(loads, now_s)

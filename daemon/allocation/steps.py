@@ -69,6 +69,27 @@ def fitting(steps: Steps, room_w: float) -> int:
     return int(np.searchsorted(np.cumsum(steps.watts), room_w, side="right"))
 
 
+def affordable(steps: Steps, room_w: float) -> Steps:
+    """The steps that fit into `room_w` in their order; a load whose next step does not is passed over."""
+    left, kept = steps, []
+    while len(left.load):
+        count = fitting(left, room_w)
+        kept.append(Steps(left.load[:count], left.watts[:count]))
+        room_w -= float(left.watts[:count].sum())
+        left = Steps(left.load[count:], left.watts[count:])
+        if not len(left.load):
+            break
+        # A load's first step that is too big now ends its climb: the further ones come after it.
+        too_big = np.flatnonzero(left.watts > room_w)
+        ends = np.full(int(left.load.max()) + 1, len(left.load))
+        np.minimum.at(ends, left.load[too_big], too_big)
+        fits = np.arange(len(left.load)) < ends[left.load]
+        left = Steps(left.load[fits], left.watts[fits])
+    if not kept:
+        return steps
+    return Steps(np.concatenate([part.load for part in kept]), np.concatenate([part.watts for part in kept]))
+
+
 def _grid(loads: Loads, may: Bools, wanted: _Wanted) -> tuple[Ints, Ints]:
     levels = np.arange(loads.watts.shape[1])[None, :]
     load, to = np.nonzero(wanted(levels) & may[:, None])

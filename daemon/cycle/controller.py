@@ -66,6 +66,8 @@ class CycleResult:
     wanted_w: float
     """What the site would take if it were let."""
     settling: bool
+    limit_age_s: float
+    """Since the limit in force last changed."""
     orders: int
     level: tuple[int, int, int]
     """Loads at their lowest level, reduced, full."""
@@ -98,7 +100,9 @@ class Controller:
         self._cooling_w = np.zeros(len(layout.cooling))
         self._metered_w: float | None = None
         self._ceiling_w = 0.0
+        self._largest_step_w = float(np.diff(layout.loads.watts, axis=1).max(initial=0.0))
         self._settle_until_s = -np.inf
+        self._limit_changed_s = now.monotonic_s
         self._room_since_s: float | None = None
         self._quota_taken_s = -np.inf
         self._meter_trusted = False
@@ -118,6 +122,8 @@ class Controller:
     def _judged(self, verdict: Verdict, now: Moment, *, announced: bool) -> None:
         if verdict.limit_w < self.verdict.limit_w and not announced:
             self._settle_until_s = now.monotonic_s + self.policy.settle_s
+        if verdict.limit_w != self.verdict.limit_w:
+            self._limit_changed_s = now.monotonic_s
         self.verdict = verdict
 
     def _was_announced(self, verdict: Verdict, now: Moment) -> bool:
@@ -141,7 +147,8 @@ class Controller:
         measured_w = snapshot.fresh(Quantity.POWER)[loads.rows]
         setpoint_w = snapshot.fresh(Quantity.SETPOINT)[loads.rows]
         self.memory = adopted(self.memory, loads, measured_w, setpoint_w)
-        self.memory = observed(self.memory, loads, measured_w, now.monotonic_s, dt_s)
+        sampled_s = now.monotonic_s - snapshot.age_s[loads.rows]
+        self.memory = observed(self.memory, loads, measured_w, sampled_s, now.monotonic_s, dt_s)
         counted = counted_w(self.memory, loads, measured_w, now.monotonic_s)
         power = self._measure(snapshot, measured_w, counted, now, dt_s)
 
@@ -193,6 +200,7 @@ class Controller:
             float(counted.sum()) + self._uncontrolled_w(),
             self.policy.ramp_up_w_per_s,
             dt_s,
+            self._largest_step_w,
         )
         situation = replace(
             self._situation(limit_w, measured_w, now),
@@ -276,6 +284,7 @@ class Controller:
             lowest_w=lowest_w,
             wanted_w=base_w + top_w,
             settling=now.monotonic_s < self._settle_until_s,
+            limit_age_s=now.monotonic_s - self._limit_changed_s,
             orders=orders,
             level=(int(lowest.sum()), int((~lowest & ~full).sum()), int((full & ~lowest).sum())),
         )

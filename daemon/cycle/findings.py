@@ -37,14 +37,16 @@ def _of_limits(found: dict[str, Alarm], result: CycleResult) -> None:
             f"the limit {_mw(limit_w)} lies {_mw(lowest_w - limit_w)} below what the site can go down to",
         )
     floor_w = max(limit_w, lowest_w or 0.0)
-    if power_w is not None and power_w > floor_w and not result.settling and result.plan is not None:
+    # A reading from before the limit says nothing about how it is kept.
+    judged = not result.settling and result.power.age_s < result.limit_age_s and result.plan is not None
+    if power_w is not None and power_w > floor_w and judged:
         found["over-limit"] = Alarm(
             "over-limit", f"the site draws {_mw(power_w)}, allowed are {_mw(floor_w)}"
         )
 
 
 def _of_meter(found: dict[str, Alarm], result: CycleResult) -> None:
-    if result.power.source is PowerSource.METER:
+    if result.power.source is PowerSource.METER or result.plan is None:
         return
     age_s = result.power.age_s
     silent = "never read" if math.isinf(age_s) else f"silent for {age_s:.0f} s"

@@ -63,7 +63,7 @@ class SiteLayout:
 
 def _spec(row: int, device: ConfiguredDevice, index: dict[str, int]) -> LoadSpec:
     circuit = -1 if device.circuit is None else index[device.circuit]
-    return LoadSpec(row, device.profile, _RANKS[device.tier], circuit)
+    return LoadSpec(row, device.profile, _RANKS[device.tier], circuit, device.period_s)
 
 
 def _sleeps(device: ConfiguredDevice) -> bool:

@@ -57,6 +57,8 @@ class Snapshot:
     """Writes that ended since the last snapshot."""
     complete: bool
     """Every device has answered or failed at least once."""
+    watched_s: float
+    """How long the table has been filled."""
 
     def fresh(self, quantity: Quantity) -> Floats:
         """(devices,): the values that are present and not stale; NaN elsewhere."""
@@ -72,7 +74,8 @@ class Snapshot:
         """How the device answers."""
         if self.age_s[row] <= self.stale_after_s[row]:
             return DeviceStatus.OK
-        return DeviceStatus.DOWN if self.age_s[row] > DOWN_S else DeviceStatus.SUSPECT
+        silent_s = min(self.age_s[row], self.watched_s)
+        return DeviceStatus.DOWN if silent_s > DOWN_S else DeviceStatus.SUSPECT
 
 
 class SiteTable:
@@ -85,6 +88,7 @@ class SiteTable:
         self._stale_after_s = np.array([stale_after_s(period) for period in periods_s])
         self._reasons: list[Absence | None] = [Absence.NEVER_READ] * rows
         self._outcomes: list[WriteOutcome] = []
+        self._first_s: float | None = None
 
     def sampled(self, row: int, values: Mapping[Quantity, float | None], started: float) -> None:
         for quantity, value in values.items():
@@ -102,6 +106,8 @@ class SiteTable:
 
     def freeze(self, monotonic_s: float) -> Snapshot:
         """The table as of now; the outcomes are handed over once."""
+        if self._first_s is None:
+            self._first_s = monotonic_s
         values = self._values.copy()
         values.setflags(write=False)
         age_s = monotonic_s - self._started_s
@@ -115,4 +121,5 @@ class SiteTable:
             reasons=tuple(self._reasons),
             outcomes=outcomes,
             complete=Absence.NEVER_READ not in self._reasons,
+            watched_s=monotonic_s - self._first_s,
         )

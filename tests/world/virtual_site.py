@@ -179,8 +179,9 @@ class VirtualSite:
         period_s: float = 5.0,
         step_s: float = 1.0,
         control: str = "",
+        wall_s: float = 1_790_000_000.0,
     ) -> None:
-        self.clock = VirtualClock(loop)
+        self.clock = VirtualClock(loop, wall_s)
         self.broker = MemoryBroker()
         self.exchange = Exchange(clock=self.clock.wall)
         self.dispatcher = Dispatcher(self.broker, self.clock)
