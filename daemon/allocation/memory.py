@@ -77,7 +77,7 @@ class LoadMemory:
         Only a measurement that began after the settle window ends it: an older one says nothing of the
         order. A load that is not measured any more cannot stay in it.
         """
-        unproven = (self.seen_s - self.ordered_s < loads.settle_s) & ~self.missing(loads, now_s)
+        unproven = (self.seen_s < self.ordered_s + loads.settle_s) & ~self.missing(loads, now_s)
         window: Bools = (now_s - self.ordered_s < loads.settle_s) | unproven
         return window
 
