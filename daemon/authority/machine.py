@@ -82,7 +82,9 @@ class Ramp:
         """The limit at a moment; never below `target_w`, never above `from_w` unless the target is."""
         if self.from_w <= target_w or monotonic_s >= self.starts_s + self.lasts_s:
             return target_w
-        share = max(0.0, monotonic_s - self.starts_s) / self.lasts_s
+        if monotonic_s <= self.starts_s:
+            return self.from_w
+        share = (monotonic_s - self.starts_s) / self.lasts_s
         return int(self.from_w - (self.from_w - target_w) * share)
 
 
@@ -149,6 +151,8 @@ class Authority:
     since: Moment
     last_limit_w: int
     last_source: Source
+    init_limit_w: int
+    """In force in `init`: the failsafe limit, or the last one that was kept if that is lower."""
     quota: Quota | None = None
     fresh_until_s: float | None = None
     """Monotonic: authority is fresh before this."""
@@ -197,20 +201,23 @@ def start(
     the same boot, its limit is resumed. After a reboot the wall clock proves nothing.
     """
     fresh_until_s = None
-    if lease is not None and quota is not None and lease.rev == quota.rev and lease.boot_id == boot_id:
+    # A quota that was taken after the lease did not end it.
+    if lease is not None and quota is not None and lease.rev <= quota.rev and lease.boot_id == boot_id:
         age_s = boottime_s - lease.boottime_s
         left_s = fresh_for_s(lease, policy.lease_timeout_s) - age_s
         if age_s >= 0 and left_s > 0 and last_limit_w is not None:
             fresh_until_s = now.monotonic_s + left_s
     before_w = policy.failsafe_w if last_limit_w is None else last_limit_w
+    init_limit_w = min(before_w, policy.failsafe_w)
     if fresh_until_s is None:
-        before_w = min(before_w, policy.failsafe_w)
+        before_w = init_limit_w
         last_source = Source.FAILSAFE
     authority = Authority(
         state=State.INIT if fresh_until_s is None else _by_schedule(quota, now.wall_s),
         since=now,
         last_limit_w=before_w,
         last_source=last_source or Source.FAILSAFE,
+        init_limit_w=init_limit_w,
         quota=quota,
         fresh_until_s=fresh_until_s,
         hold=hold,
@@ -222,6 +229,7 @@ def start(
 
 def step(authority: Authority, event: Event, now: Moment, policy: Policy) -> Verdict:
     """The limit in force after an event."""
+    authority = replace(authority, clock=authority.clock.looked(now.wall_s, now.monotonic_s))
     match event:
         case Tick():
             authority = _ticked(authority, event, now)
@@ -262,12 +270,11 @@ def steady_for(authority: Authority, now: Moment, ahead_s: float) -> bool:
 
 
 def _ticked(authority: Authority, tick: Tick, now: Moment) -> Authority:
-    clock = authority.clock.looked(now.wall_s, now.monotonic_s)
-    authority = replace(authority, clock=clock, records_writable=tick.records_writable)
+    authority = replace(authority, records_writable=tick.records_writable)
     if tick.meter_trusted != authority.meter_trusted:
         authority = replace(authority, meter_trusted=tick.meter_trusted, meter_changed_s=now.monotonic_s)
-    # An expired overlay is dropped only on a clock that can be believed: dropping it raises the limit.
-    if clock.trusted:
+    # An expired overlay is forgotten only on a clock that can be believed: another may bring it back.
+    if authority.clock.trusted:
         if authority.hold is not None and _over(authority.hold.until, now):
             authority = replace(authority, hold=None)
         if authority.operator_limit is not None and _over(authority.operator_limit.until, now):
@@ -288,7 +295,7 @@ def _leased(authority: Authority, lease: Lease, now: Moment, policy: Policy) -> 
         and Cause.TRUST not in authority.causes
         and authority.clock.trusted
     )
-    left_s = fresh_for_s(lease, policy.lease_timeout_s)
+    left_s = fresh_for_s(lease, policy.lease_timeout_s) - max(now.wall_s - lease.wall_s, 0.0)
     if not counts or left_s <= 0:
         return authority
     until_s = now.monotonic_s + left_s
@@ -342,14 +349,15 @@ def _by_schedule(quota: Quota | None, wall_s: float) -> State:
 def _parts(authority: Authority, now: Moment, policy: Policy) -> list[tuple[int, Source]]:
     """Every limit that is in force, in the order of `Source`."""
     parts: list[tuple[int, Source]] = []
-    if authority.hold is not None:
+    # That one is over raises the limit only on a clock that can be believed (`_judge`).
+    if authority.hold is not None and not _over(authority.hold.until, now):
         parts.append((authority.hold.limit_w, Source.HOLD))
-    if authority.operator_limit is not None:
+    if authority.operator_limit is not None and not _over(authority.operator_limit.until, now):
         parts.append((authority.operator_limit.limit_w, Source.OPERATOR))
     entry = entry_at(authority.quota, now.wall_s)
     match authority.state:
         case State.INIT:
-            parts.append((min(policy.failsafe_w, authority.last_limit_w), Source.FAILSAFE))
+            parts.append((authority.init_limit_w, Source.FAILSAFE))
         case State.CONTROLLED | State.LIMITED:
             if entry is None:
                 parts.append((policy.failsafe_w, Source.FAILSAFE))
