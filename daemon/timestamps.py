@@ -2,13 +2,19 @@
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 
 _FORM = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z", re.ASCII)
 
 
 def format_utc(unix_s: float) -> str:
     """The second in which `unix_s` lies."""
-    return datetime.fromtimestamp(int(unix_s // 1), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _format_second(int(unix_s // 1))
+
+
+@lru_cache(maxsize=8)  # one cycle stamps many things with one second
+def _format_second(unix_s: int) -> str:
+    return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def parse_utc(text: str) -> int:

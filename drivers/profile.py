@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from drivers.quantity import Quantity
+from drivers.quantity import QUANTITY_BY_NAME, Quantity
 
 
 class Role(StrEnum):
@@ -70,7 +70,7 @@ class RegisterPoint:
     @property
     def quantity(self) -> Quantity | None:
         """The quantity that reaches the site table, if it is one."""
-        return Quantity(self.name) if self.name in set(Quantity) else None
+        return QUANTITY_BY_NAME.get(self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class FieldPoint:
     @property
     def quantity(self) -> Quantity | None:
         """The quantity that reaches the site table, if it is one."""
-        return Quantity(self.name) if self.name in set(Quantity) else None
+        return QUANTITY_BY_NAME.get(self.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,3 +26,4 @@ class Quantity(StrEnum):
 QUANTITIES: tuple[Quantity, ...] = tuple(Quantity)
 COLUMN: dict[Quantity, int] = {quantity: index for index, quantity in enumerate(QUANTITIES)}
 """Column of a quantity in the site table."""
+QUANTITY_BY_NAME: dict[str, Quantity] = {quantity.value: quantity for quantity in QUANTITIES}

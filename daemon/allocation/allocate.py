@@ -225,6 +225,8 @@ class _Allocation:
         may = self._known & unmoved & (rested | (self._level > 0))
         if top_w < self._all_up_w():
             may &= self._movable
+        if not self._any_step_fits(may, top_w - drawn_w):
+            return
         steps = up_steps(self._loads, self._level, self._memory.learned_w, self._counted, may)
         # What the limit has no room for is passed over; what the ramp has none for yet is waited for.
         steps = affordable(steps, top_w - drawn_w)
@@ -236,6 +238,13 @@ class _Allocation:
             taken = self._fit_circuit(taken, circuit.inside, circuit.max_w, steps)
         self._level = self._level + taken
         self._recount(taken > 0)
+
+    def _any_step_fits(self, may: Bools, room_w: float) -> bool:
+        """A quick look: at a constant limit hardly ever."""
+        rows = np.arange(len(self._loads))
+        next_level = np.minimum(self._level + 1, self._loads.top)
+        next_w = self._memory.learned_w[rows, next_level] - self._counted
+        return bool((may & (self._level < self._loads.top) & (next_w <= room_w)).any())
 
     def _all_up_w(self) -> float:
         rows = np.arange(len(self._loads))

@@ -18,6 +18,8 @@ _LEARN_WARM_S = 300.0
 _LEARN_WITHIN = 0.15
 _TOLERANCE = 0.04
 _TOLERANCE_W = 60.0
+_SAME_S = 0.01
+"""Two looks at one measurement differ by no more than rounding."""
 _BLIP_S = 12.0
 _BLIP_POLLS = 3
 
@@ -110,7 +112,7 @@ def adopted(memory: LoadMemory, loads: Loads, measured_w: Floats, setpoint_w: Fl
 
 
 def observed(
-    memory: LoadMemory, loads: Loads, measured_w: Floats, sampled_s: Floats, now_s: float, dt_s: float
+    memory: LoadMemory, loads: Loads, measured_w: Floats, sampled_s: Floats, now_s: float
 ) -> LoadMemory:
     """After a look at the loads' measured power.
 
@@ -120,19 +122,20 @@ def observed(
         measured_w: W; NaN = not fresh.
         sampled_s: when the requests of these measurements went out, monotonic.
         now_s: monotonic.
-        dt_s: since the last look.
     """
-    fresh = np.isfinite(measured_w)
-    memory = replace(memory, seen_s=np.where(fresh, sampled_s, memory.seen_s))
+    new = np.isfinite(measured_w) & (sampled_s > memory.seen_s + _SAME_S)
+    if not new.any():
+        return memory
+    memory = replace(memory, seen_s=np.where(new, sampled_s, memory.seen_s))
     known = memory.level != UNKNOWN
     expected_w = memory.at_level_w()
-    follows = fresh & (measured_w <= tolerated_w(expected_w))
+    follows = new & (measured_w <= tolerated_w(expected_w))
     settled = ~memory.in_window(loads, now_s)
     # Running as it likes proves nothing: a load that did not obey has to be seen below its full power.
     proves = follows & (memory.level < loads.top)
-    obeys = proves | (memory.obeys & (follows | ~(fresh & settled & known)))
-    learns = fresh & known & settled
-    learned_w, met = _learned(memory, loads, measured_w, learns, dt_s)
+    obeys = proves | (memory.obeys & (follows | ~(new & settled & known)))
+    learns = new & known & settled
+    learned_w, met = _learned(memory, loads, measured_w, learns)
     return replace(
         memory,
         obeys=obeys,
@@ -141,9 +144,7 @@ def observed(
     )
 
 
-def _learned(
-    memory: LoadMemory, loads: Loads, measured_w: Floats, learns: Bools, dt_s: float
-) -> tuple[Floats, Bools]:
+def _learned(memory: LoadMemory, loads: Loads, measured_w: Floats, learns: Bools) -> tuple[Floats, Bools]:
     """Learned powers, and where they were met, after a look."""
     rows = np.arange(len(loads))
     level = np.maximum(memory.level, 0)
@@ -154,7 +155,9 @@ def _learned(
     if not len(rows):
         return memory.learned_w, memory.met
     error_w = measured_w[rows] - memory.learned_w[rows, level]
-    share_down = np.where(memory.rose[rows], min(1.0, dt_s / _LEARN_WARM_S), _LEARN_DOWN)
+    share_down = np.where(
+        memory.rose[rows], np.minimum(1.0, loads.period_s[rows] / _LEARN_WARM_S), _LEARN_DOWN
+    )
     learned_w, met = memory.learned_w.copy(), memory.met.copy()
     learned_w[rows, level] += np.where(error_w > 0, _LEARN_UP, share_down) * error_w
     met[rows, level] = True

@@ -148,7 +148,7 @@ class Controller:
         setpoint_w = snapshot.fresh(Quantity.SETPOINT)[loads.rows]
         self.memory = adopted(self.memory, loads, measured_w, setpoint_w)
         sampled_s = now.monotonic_s - snapshot.age_s[loads.rows]
-        self.memory = observed(self.memory, loads, measured_w, sampled_s, now.monotonic_s, dt_s)
+        self.memory = observed(self.memory, loads, measured_w, sampled_s, now.monotonic_s)
         counted = counted_w(self.memory, loads, measured_w, now.monotonic_s)
         power = self._measure(snapshot, measured_w, counted, now, dt_s)
 

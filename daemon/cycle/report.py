@@ -32,7 +32,8 @@ def whole(value: float | None) -> int | None:
 def total(snapshot: Snapshot, quantity: Quantity) -> float | None:
     """Sum of the fresh values; `None` if no device has one."""
     fresh = snapshot.fresh(quantity)
-    return float(np.nansum(fresh)) if np.isfinite(fresh).any() else None
+    present = fresh[np.isfinite(fresh)]
+    return float(present.sum()) if len(present) else None
 
 
 def device_counts(controller: Controller, result: CycleResult) -> dict[str, int]:

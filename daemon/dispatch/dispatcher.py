@@ -67,6 +67,8 @@ class Dispatcher:
             now_s: monotonic.
         """
         was_ordered = np.isfinite(memory.ordered_s)
+        if not was_ordered.any():
+            return 0
         settled = ~memory.in_window(self._loads, now_s)
         differs = self._differs(memory, setpoint_w) & (now_s - self._sent_s > _FRESH_READ_S)
         wrong = self._unwritten | (~memory.obeys & settled) | differs

@@ -108,6 +108,7 @@ class Dispatcher:
         self._seq = 0
         self.rev = 0
         self.leasing = True
+        self.lease_every_s = 10.0
         self.answers: list[dict[str, Any]] = []
         self.states: list[dict[str, Any]] = []
         self.events: list[dict[str, Any]] = []
@@ -158,11 +159,11 @@ class Dispatcher:
         return str(claims["jti"])
 
     async def run(self) -> None:
-        """A lease every 10 s while `leasing`."""
+        """Leases while `leasing`."""
         while True:
             if self.leasing:
                 self.lease()
-            await asyncio.sleep(10)
+            await asyncio.sleep(self.lease_every_s)
 
 
 class VirtualSite:
