@@ -32,6 +32,11 @@ class DaemonProcess:
         self._told = False
         self._died = asyncio.Event()
 
+    @property
+    def pid(self) -> int | None:
+        """Process id of the one that runs, or ran last."""
+        return None if self._process is None else self._process.pid
+
     async def start(self) -> None:
         """Start it; returns before it is ready."""
         self._told = False
