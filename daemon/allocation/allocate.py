@@ -123,6 +123,8 @@ class _Allocation:
         self._movable = self._known & memory.obeys
         self._target_w = max(situation.limit_w - situation.uncontrolled_w - situation.margin_w, 0.0)
         self._late_w = 0.0
+        self._drawn_w: float | None = None
+        """`_drawing_w` until the next change of a level."""
 
     def _lower(self, steps: Steps, count: int) -> None:
         taken = steps.taken(count, len(self._loads))
@@ -133,6 +135,7 @@ class _Allocation:
         rows = np.arange(len(self._loads))
         at_level_w = self._memory.learned_w[rows, np.maximum(self._level, 0)]
         self._counted = np.where(moved, at_level_w, self._counted)
+        self._drawn_w = None
 
     def _steps_down(self, may: Bools, *, partial_first: bool = False) -> Steps:
         return down_steps(
@@ -157,6 +160,8 @@ class _Allocation:
 
     def shed_in_circuits(self) -> None:
         """Every circuit below its own limit, the deepest first."""
+        if not self._circuits.overloaded(self._counted):
+            return
         for circuit in self._circuits.deepest_first:
             excess_w = float(self._counted[circuit.inside].sum()) - circuit.max_w
             if excess_w > 0:
@@ -190,6 +195,11 @@ class _Allocation:
 
     def _drawing_w(self) -> float:
         """Σ of what the loads will draw at the deadline, with the orders of this allocation."""
+        if self._drawn_w is None:
+            self._drawn_w = self._sum_at_deadline_w()
+        return self._drawn_w
+
+    def _sum_at_deadline_w(self) -> float:
         now, memory = self._now, self._memory
         changed = self._level != memory.level
         ordered_s = np.where(changed, now.now_s, memory.ordered_s)

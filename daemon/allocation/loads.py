@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from daemon.table.table import Floats
 from drivers.profile import OperatingPoint, OutputKind, Profile
+from drivers.quantity import Quantity
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -65,6 +66,8 @@ class Loads:
     """(loads, levels) by the profile, ascending; the last level is repeated to fill the row."""
     value: Floats
     """(loads, levels), per hour."""
+    worth: Floats
+    """(loads, levels − 1): value per watt of the step up from each level; never rises with the level."""
     top: Ints
     """Index of the highest level."""
     tier: Ints
@@ -76,6 +79,8 @@ class Loads:
     min_off_s: Floats
     period_s: Floats
     """How often each is measured."""
+    shows_limit: Bools
+    """Whether a load's answers name the set-point that it holds; then none in them means no limit."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -93,17 +98,20 @@ class Loads:
                 raise ValueError(f"profile {spec.profile.name} cannot be controlled")
             hulls.append(efficient(spec.profile.operating_points))
         levels = max((len(hull) for hull in hulls), default=1)
+        watts = _columns([[point.watts for point in hull] for hull in hulls], levels)
+        value = _columns(
+            [
+                [point.value * economics.full_value(spec.profile) for point in hull]
+                for spec, hull in zip(specs, hulls, strict=True)
+            ],
+            levels,
+        )
         setpoints = [spec.profile.setpoint for spec in specs if spec.profile.setpoint is not None]
         return cls(
             rows=np.array([spec.row for spec in specs], dtype=np.int64),
-            watts=_columns([[point.watts for point in hull] for hull in hulls], levels),
-            value=_columns(
-                [
-                    [point.value * economics.full_value(spec.profile) for point in hull]
-                    for spec, hull in zip(specs, hulls, strict=True)
-                ],
-                levels,
-            ),
+            watts=watts,
+            value=value,
+            worth=_worth(watts, value),
             top=np.array([len(hull) - 1 for hull in hulls], dtype=np.int64),
             tier=np.array([spec.tier for spec in specs], dtype=np.int64),
             circuit=np.array([spec.circuit for spec in specs], dtype=np.int64),
@@ -113,7 +121,12 @@ class Loads:
             settle_s=np.array([setpoint.settle_s for setpoint in setpoints], dtype=np.float64),
             min_off_s=np.array([setpoint.min_off_s for setpoint in setpoints], dtype=np.float64),
             period_s=np.array([spec.period_s for spec in specs], dtype=np.float64),
+            shows_limit=np.array([_shows_limit(spec.profile) for spec in specs], dtype=np.bool_),
         )
+
+
+def _shows_limit(profile: Profile) -> bool:
+    return any(point.quantity is Quantity.SETPOINT for point in profile.map.points)
 
 
 def efficient(points: Sequence[OperatingPoint]) -> list[OperatingPoint]:
@@ -134,6 +147,14 @@ def efficient(points: Sequence[OperatingPoint]) -> list[OperatingPoint]:
 
 def _slope(low: OperatingPoint, high: OperatingPoint) -> float:
     return (high.value - low.value) / (high.watts - low.watts)
+
+
+def _worth(watts: Floats, value: Floats) -> Floats:
+    steps_w = np.diff(watts, axis=1)
+    worth = np.diff(value, axis=1) / np.where(steps_w > 0, steps_w, 1.0)
+    # The hull falls; rounding must not make a step look better than the one before it.
+    falling: Floats = np.minimum.accumulate(worth, axis=1)
+    return falling
 
 
 def _columns(rows: list[list[float]], levels: int) -> Floats:

@@ -97,16 +97,17 @@ def tolerated_w(watts: Floats) -> Floats:
 def adopted(memory: LoadMemory, loads: Loads, measured_w: Floats, setpoint_w: Floats) -> LoadMemory:
     """Loads that nobody has ordered yet are taken to be where they are found.
 
-    The set-point that a device says it holds counts more than its power: a miner that warms up draws
-    little and will draw all. Nothing is written for this.
+    The set-point that a device says it holds counts more than its power: a miner that warms up, or a rack
+    without jobs, draws little and will draw all. Nothing is written for this.
     """
     unknown = memory.level == UNKNOWN
     known_setpoint = np.isfinite(setpoint_w)
-    basis_w = np.where(known_setpoint, setpoint_w, measured_w)
-    found = unknown & np.isfinite(basis_w)
+    found = unknown & (known_setpoint | np.isfinite(measured_w))
     if not found.any():
         return memory
-    reaches = loads.watts >= basis_w[:, None] / (1 + _TOLERANCE)
+    without_w = np.where(loads.shows_limit, np.inf, measured_w)
+    basis_w = np.where(known_setpoint, setpoint_w, without_w)
+    reaches = tolerated_w(loads.watts) >= basis_w[:, None]
     level = np.where(reaches.any(axis=1), reaches.argmax(axis=1), loads.top)
     return replace(memory, level=np.where(found, np.minimum(level, loads.top), memory.level))
 

@@ -37,10 +37,9 @@ def down_steps(
     # From the level it is at, a load gives back what it counts at now, not what the level is worth.
     from_w = np.where(to + 1 == level[load], counted[load], learned_w[load, to + 1])
     watts = np.maximum(from_w - learned_w[load, to], 0.0)
-    lost = loads.value[load, to + 1] - loads.value[load, to]
-    merit = lost / np.maximum(learned_w[load, to + 1] - learned_w[load, to], 1.0)
+    merit = _merit(loads, learned_w, load, to)
     to_sleep = (to == 0) if partial_first else np.zeros(len(to), dtype=np.bool_)
-    # Within a load the steps must come from the top; merit falls with the level, so a stable order has it.
+    # Within a load the steps come from the top.
     order = np.lexsort((-to, load, merit, loads.tier[load], to_sleep))
     return Steps(load[order], watts[order])
 
@@ -48,13 +47,23 @@ def down_steps(
 def up_steps(loads: Loads, level: Ints, learned_w: Floats, counted: Floats, may: Bools) -> Steps:
     """All steps up that the loads of `may` can take, most valuable per watt first, critical tiers before."""
     load, to = _grid(loads, may, lambda levels: (levels > level[:, None]) & (levels <= loads.top[:, None]))
-    step_w = learned_w[load, to] - learned_w[load, to - 1]
     # A load that draws more than it was ordered to counts at that already.
     watts = np.maximum(learned_w[load, to] - np.maximum(learned_w[load, to - 1], counted[load]), 0.0)
-    gained = loads.value[load, to] - loads.value[load, to - 1]
-    merit = gained / np.maximum(step_w, 1.0)
+    merit = _merit(loads, learned_w, load, to - 1)
     order = np.lexsort((to, load, -merit, -loads.tier[load]))
     return Steps(load[order], watts[order])
+
+
+def _merit(loads: Loads, learned_w: Floats, load: Ints, low: Ints) -> Floats:
+    """Value per watt of the steps between `low` and the level above it.
+
+    A unit that draws more than its profile says is worth as much less at every level. What was learned of
+    single levels is no basis: steps of one load would change places, and others be taken than were summed.
+    """
+    rows = np.arange(len(loads))
+    deviation = learned_w[rows, loads.top] / loads.watts[rows, loads.top]
+    merit: Floats = loads.worth[load, low] / deviation[load]
+    return merit
 
 
 def enough(steps: Steps, excess_w: float) -> int:

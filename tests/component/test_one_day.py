@@ -33,7 +33,7 @@ class _Day:
 
 async def _play(loop: VirtualLoop, folder: Path) -> _Day:
     day = _Day()
-    site = VirtualSite(loop, folder, miners=6, racks=1, period_s=10.0, wall_s=MIDNIGHT_S)
+    site = VirtualSite(loop, folder, miners=7, racks=0, period_s=10.0, wall_s=MIDNIGHT_S)
     async with site:
         site.dispatcher.lease_every_s = 30.0
         day.full_w = site.full_w
