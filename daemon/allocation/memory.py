@@ -105,9 +105,9 @@ def adopted(memory: LoadMemory, loads: Loads, measured_w: Floats, setpoint_w: Fl
     found = unknown & (known_setpoint | np.isfinite(measured_w))
     if not found.any():
         return memory
-    without_w = np.where(loads.shows_limit, np.inf, measured_w)
-    basis_w = np.where(known_setpoint, setpoint_w, without_w)
-    reaches = tolerated_w(loads.watts) >= basis_w[:, None]
+    drawing_w = np.where(loads.shows_limit, np.inf, measured_w)[:, None]
+    allowed = loads.watts * (1 + _TOLERANCE) >= setpoint_w[:, None]
+    reaches = np.where(known_setpoint[:, None], allowed, tolerated_w(loads.watts) >= drawing_w)
     level = np.where(reaches.any(axis=1), reaches.argmax(axis=1), loads.top)
     return replace(memory, level=np.where(found, np.minimum(level, loads.top), memory.level))
 
