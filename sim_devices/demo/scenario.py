@@ -169,7 +169,7 @@ class _Scenario:
         stage.note("the exchange goes down")
         await self._until(middle_s + timing.outage_s / 2)
         await stage.exchange.start()
-        stage.note(f"the exchange is back, {stage.unsettled()} intervals wait for it")
+        stage.note(f"the exchange is back, waiting for it: {_intervals(stage.unsettled())}")
         await self._until(until_s)
 
     async def drained(self) -> None:
@@ -178,7 +178,7 @@ class _Scenario:
         # The book is SQLite: there is nothing in it to wait for but time.
         while self._stage.unsettled() and self._stage.wall() < deadline_s:  # noqa: ASYNC110
             await asyncio.sleep(0.2)
-        self._stage.note(f"{self._stage.unsettled() or 'no'} intervals without a receipt")
+        self._stage.note(f"without a receipt: {_intervals(self._stage.unsettled())}")
 
     def _quota(self, *steps: tuple[float, int | None], lowers: bool = False) -> None:
         """Publish (seconds from now, limit), each until the next, the last for an hour."""
@@ -222,6 +222,10 @@ class _Scenario:
 
 async def _hooked(hook: Hook, stage: Stage) -> None:
     await hook(stage)
+
+
+def _intervals(count: int) -> str:
+    return {0: "no interval", 1: "1 interval"}.get(count, f"{count} intervals")
 
 
 def _kw(watts: float) -> str:

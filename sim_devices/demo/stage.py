@@ -34,8 +34,6 @@ from sim_devices.exchange import Exchange
 from sim_devices.plant import Plant
 
 HTTP_HOST = "127.0.0.1"
-HTTP_PORT = 8480
-"""The daemon's usual one, if it is free."""
 STEP_S = 0.1
 MINERS_PER_RACK = 40
 METRICS_S = 5.0
@@ -225,13 +223,13 @@ def _connection(url: str) -> MqttConnection:
 
 
 def _http_listen() -> str:
-    """Where the daemon's local interface will listen."""
-    for port in (HTTP_PORT, 0):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((HTTP_HOST, port))
-            return f"{HTTP_HOST}:{probe.getsockname()[1]}"
-    raise DemoError("no port is free on 127.0.0.1")
+    """Where the daemon's local interface will listen.
+
+    Never its usual port: another daemon or demo may be about to take that.
+    """
+    with socket.socket() as probe:
+        probe.bind((HTTP_HOST, 0))
+        return f"{HTTP_HOST}:{probe.getsockname()[1]}"
 
 
 async def _counters(url: str) -> tuple[int, int]:

@@ -116,4 +116,5 @@ def _figures(stage: Stage) -> Table:
 
 
 def _events(stage: Stage) -> Text:
-    return Text("\n".join(event_line(*note) for note in stage.chronicle.notes[-EVENTS:]))
+    lines = [event_line(*note) for note in stage.chronicle.notes[-EVENTS:]]
+    return Text("\n".join(lines), no_wrap=True, overflow="ellipsis")
