@@ -134,6 +134,8 @@ class _Allocation:
     def _recount(self, moved: Bools) -> None:
         rows = np.arange(len(self._loads))
         at_level_w = self._memory.learned_w[rows, np.maximum(self._level, 0)]
+        # A load that does not obey will not draw less for an order.
+        at_level_w = np.where(self._memory.obeys, at_level_w, np.maximum(at_level_w, self._counted))
         self._counted = np.where(moved, at_level_w, self._counted)
         self._drawn_w = None
 
@@ -238,14 +240,13 @@ class _Allocation:
         if not self._any_step_fits(may, top_w - drawn_w):
             return
         steps = up_steps(self._loads, self._level, self._memory.learned_w, self._counted, may)
-        # What the limit has no room for is passed over; what the ramp has none for yet is waited for.
-        steps = affordable(steps, top_w - drawn_w)
+        # What the limits have no room for is passed over; what the ramp has none for yet is waited for.
+        steps = self._within_circuits(steps)
+        steps = steps.at(affordable(steps, top_w - drawn_w))
         ramp_w = now.ceiling_w - now.uncontrolled_w - drawn_w
         taken = steps.taken(fitting(steps, ramp_w), len(self._loads))
         if not taken.any():
             return
-        for circuit in self._circuits.deepest_first:
-            taken = self._fit_circuit(taken, circuit.inside, circuit.max_w, steps)
         self._level = self._level + taken
         self._recount(taken > 0)
 
@@ -260,18 +261,17 @@ class _Allocation:
         rows = np.arange(len(self._loads))
         return float(self._memory.learned_w[rows, self._loads.top].sum())
 
-    def _fit_circuit(self, taken: Ints, inside: Bools, max_w: float, steps: Steps) -> Ints:
-        """Take back what a circuit has no room for."""
-        rows = np.arange(len(self._loads))
-        raised_w = self._memory.learned_w[rows, np.maximum(self._level + taken, 0)]
-        counted = np.where(taken > 0, raised_w, self._counted)
-        if float(counted[inside].sum()) <= max_w:
-            return taken
-        mine = inside[steps.load]
-        own = Steps(steps.load[mine], steps.watts[mine])
-        room_w = max_w - float(self._counted[inside].sum())
-        fits = own.taken(fitting(own, room_w), len(self._loads))
-        return np.where(inside, np.minimum(taken, fits), taken)
+    def _within_circuits(self, steps: Steps) -> Steps:
+        """The steps that the circuits have room for: what one has none for must not take others' room."""
+        for circuit in self._circuits.deepest_first:
+            mine = np.flatnonzero(circuit.inside[steps.load])
+            own = steps.at(mine)
+            room_w = circuit.max_w - float(self._counted[circuit.inside].sum())
+            if fitting(own, room_w) < len(own):
+                keep = ~circuit.inside[steps.load]
+                keep[mine[affordable(own, room_w)]] = True
+                steps = steps.at(np.flatnonzero(keep))
+        return steps
 
     def plan(self) -> Plan:
         """The result."""

@@ -20,6 +20,13 @@ class Steps:
     watts: Floats
     """How much less (down) or more (up) the load counts after it."""
 
+    def __len__(self) -> int:
+        return len(self.load)
+
+    def at(self, positions: Ints) -> "Steps":
+        """Only these, in their order."""
+        return Steps(self.load[positions], self.watts[positions])
+
     def taken(self, count: int, loads: int) -> Ints:
         """(loads,): how many of the first `count` steps fall to each load."""
         return np.bincount(self.load[:count], minlength=loads)
@@ -78,25 +85,27 @@ def fitting(steps: Steps, room_w: float) -> int:
     return int(np.searchsorted(np.cumsum(steps.watts), room_w, side="right"))
 
 
-def affordable(steps: Steps, room_w: float) -> Steps:
-    """The steps that fit into `room_w` in their order; a load whose next step does not is passed over."""
-    left, kept = steps, []
-    while len(left.load):
-        count = fitting(left, room_w)
-        kept.append(Steps(left.load[:count], left.watts[:count]))
-        room_w -= float(left.watts[:count].sum())
-        left = Steps(left.load[count:], left.watts[count:])
-        if not len(left.load):
+def affordable(steps: Steps, room_w: float) -> Ints:
+    """Positions of the steps that fit into `room_w`, in their order.
+
+    A load whose next step does not fit is passed over.
+    """
+    left, kept = np.arange(len(steps)), [np.arange(0)]
+    while len(left):
+        ahead = steps.at(left)
+        count = fitting(ahead, room_w)
+        kept.append(left[:count])
+        room_w -= float(ahead.watts[:count].sum())
+        left = left[count:]
+        if not len(left):
             break
         # A load's first step that is too big now ends its climb: the further ones come after it.
-        too_big = np.flatnonzero(left.watts > room_w)
-        ends = np.full(int(left.load.max()) + 1, len(left.load))
-        np.minimum.at(ends, left.load[too_big], too_big)
-        fits = np.arange(len(left.load)) < ends[left.load]
-        left = Steps(left.load[fits], left.watts[fits])
-    if not kept:
-        return steps
-    return Steps(np.concatenate([part.load for part in kept]), np.concatenate([part.watts for part in kept]))
+        load = steps.load[left]
+        too_big = np.flatnonzero(steps.watts[left] > room_w)
+        ends = np.full(int(load.max()) + 1, len(left))
+        np.minimum.at(ends, load[too_big], too_big)
+        left = left[np.arange(len(left)) < ends[load]]
+    return np.concatenate(kept)
 
 
 def _grid(loads: Loads, may: Bools, wanted: _Wanted) -> tuple[Ints, Ints]:

@@ -1,4 +1,4 @@
-"""What a load counts at: the most that it may draw without another order. Each clause of the rule is a test."""
+"""What a load counts at: the most that it may draw without another order. A test for each clause."""
 
 import math
 from dataclasses import replace

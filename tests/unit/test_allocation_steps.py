@@ -151,13 +151,13 @@ def test_fitting_is_as_many_as_fit(room_w: float, count: int) -> None:
 
 def test_what_is_too_big_is_passed_over_with_everything_that_builds_on_it() -> None:
     steps = Steps(np.array([0, 1, 2, 1, 0]), np.array([100.0, 500.0, 150.0, 10.0, 40.0]))
-    kept = affordable(steps, 300.0)
+    kept = steps.at(affordable(steps, 300.0))
     assert kept.load.tolist() == [0, 2, 0]
     assert kept.watts.tolist() == [100, 150, 40]
-    assert affordable(steps, 9999.0).load.tolist() == [0, 1, 2, 1, 0]
-    assert affordable(steps, 0.0).load.tolist() == []
+    assert affordable(steps, 9999.0).tolist() == [0, 1, 2, 3, 4]
+    assert affordable(steps, 0.0).tolist() == []
     nothing = Steps(np.array([], dtype=np.int64), np.array([]))
-    assert affordable(nothing, 300.0).load.tolist() == []
+    assert affordable(nothing, 300.0).tolist() == []
 
 
 def test_hashes_and_gpus_are_the_only_outputs_that_are_priced() -> None:

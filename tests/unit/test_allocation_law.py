@@ -1,0 +1,305 @@
+"""The law of allocation: who is shed, when, and what may rise."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from daemon.allocation.allocate import Ahead, ramp_ceiling_w
+from daemon.allocation.loads import Tier
+from tests.world.paper_loads import MINER, RACK, STOCK, Park, loads_of, profile_of
+
+
+def miners(count: int) -> Park:
+    """S21-class miners at full power: 30, 1750, 2450, 3150, 3500 W, an order takes 2 s."""
+    return Park(loads_of(*[MINER] * count))
+
+
+# --- the target ---
+
+
+def test_the_target_is_the_limit_less_what_is_uncontrolled_and_the_margin() -> None:
+    plan = miners(4).plan(12_000, uncontrolled_w=1_500, margin_w=250)
+    assert plan.target_w == 10_250
+    assert plan.loads_w <= 10_250
+    assert (plan.limit_w, plan.uncontrolled_w, plan.margin_w, plan.unreachable_w) == (12_000, 1_500, 250, 0)
+
+
+def test_under_a_limit_of_zero_everything_sheddable_is_shed() -> None:
+    plan = miners(4).plan(0, uncontrolled_w=1_500)
+    assert plan.level.tolist() == [0, 0, 0, 0]
+    assert (plan.target_w, plan.unreachable_w) == (0, 120)
+
+
+def test_nothing_is_switched_without_need() -> None:
+    park = miners(4)
+    for limit_w in (14_000, 14_001, 30_000):
+        assert park.plan(limit_w).level.tolist() == [4, 4, 4, 4]
+    park.at(4, 4, 4, 2)
+    for limit_w in (12_950, 13_100, 13_649):
+        assert park.plan(limit_w, deadband_w=0).level.tolist() == [4, 4, 4, 2]
+
+
+def test_as_little_is_shed_as_the_steps_allow() -> None:
+    plan = miners(4).plan(13_900)
+    assert sorted(plan.level.tolist()) == [3, 4, 4, 4]
+
+
+def test_what_a_load_counts_at_decides_not_what_it_draws() -> None:
+    park = miners(4)
+    park.look(20, 900, 900, 900, 900)  # no pool
+    assert park.plan(8_000).loads_w <= 8_000
+    park.at(1, 1, 1, 1)
+    park.look(20, 900, 900, 900, 900)
+    assert park.plan(7_500).level.tolist() == [1, 1, 1, 1]
+
+
+# --- who ---
+
+
+def test_who_earns_least_per_watt_goes_first_and_comes_back_last() -> None:
+    park = Park(loads_of(RACK, MINER, STOCK))
+    assert park.plan(26_900).level.tolist() == [3, 4, 1]
+    down = park.plan(16_000).level
+    assert (down[0] > 0, down[1], down[2]) == (True, 0, 0)
+    park.at(0, 0, 0)
+    assert park.plan(12_700, ceiling_w=12_700).level.tolist() == [1, 0, 0]
+
+
+def test_first_to_go_before_normal_before_critical() -> None:
+    park = Park(loads_of(MINER, MINER, MINER, tiers=[Tier.CRITICAL, Tier.FIRST_TO_GO, Tier.NORMAL]))
+    assert park.plan(7_100).level.tolist() == [4, 0, 4]
+    assert park.plan(3_600).level.tolist() == [4, 0, 0]
+    assert park.plan(90).level.tolist() == [0, 0, 0]
+
+
+def test_an_excluded_load_is_left_alone_and_counts() -> None:
+    excluded = np.array([True, False, False])
+    plan = miners(3).plan(7_100, excluded=excluded)
+    assert plan.level[0] == 4
+    assert plan.loads_w <= 7_100
+    assert miners(3).plan(0, excluded=excluded).unreachable_w == 3_560
+
+
+def test_a_load_that_nobody_has_seen_is_left_alone_and_counts_at_nameplate() -> None:
+    park = miners(3)
+    park.memory = replace(park.memory, level=np.array([-1, 4, 4]))
+    plan = park.plan(7_100)
+    assert plan.level[0] == -1
+    assert plan.counted_w[0] == 3_500
+    assert plan.loads_w <= 7_100
+
+
+def test_who_does_not_obey_is_ordered_off_with_the_first_and_nothing_counts_on_it() -> None:
+    park = miners(3)
+    park.carry_out(park.plan(8_800))
+    rebel = int(park.memory.level.argmin())
+    watts = park.memory.at_level_w()
+    watts[rebel] = 3_500.0
+    park.look(6, *watts)
+    assert park.memory.obeys.tolist().count(False) == 1
+    plan = park.plan(8_800)
+    assert plan.level[rebel] == 0
+    assert plan.counted_w[rebel] == 3_500
+    assert plan.loads_w <= 8_800
+
+
+def test_who_does_not_obey_is_not_let_up_before_all_are() -> None:
+    park = miners(2).at(0, 0)
+    park.memory = replace(park.memory, obeys=np.array([False, True]))
+    park.measured_w = np.array([3_500.0, 30.0])
+    assert park.plan(6_000).level.tolist() == [0, 2]
+    assert park.plan(7_100).level.tolist() == [4, 4]
+
+
+# --- when ---
+
+
+def test_a_small_excess_is_trimmed_by_loads_that_answer_in_time() -> None:
+    park = Park(loads_of(*[STOCK] * 40, *[RACK] * 5))
+    full_w = float(park.measured_w.sum())
+    soon = {"deadline_s": park.now_s + 3}
+    trimmed = park.plan(full_w - 1_000, **soon)
+    assert trimmed.level[:40].tolist() == [2] * 40
+    assert trimmed.level[40:].min() < 3
+    cut = park.plan(full_w - 20_000, deadline_s=park.now_s + 30)
+    assert cut.level[:40].min() < 2
+
+
+def test_loads_that_would_miss_the_deadline_are_bridged_by_fast_ones_partly() -> None:
+    park = Park(loads_of(*[STOCK] * 4, *[MINER] * 6))
+    target_w = 24_000.0
+    plan = park.plan(target_w, deadline_s=park.now_s + 10)
+    slow, fast = plan.level[:4], plan.level[4:]
+    assert slow.min() < 2  # by merit the old ones go
+    assert plan.late_w > 0
+    assert plan.at_deadline_w <= target_w  # as they still draw all of it at the deadline, others step in
+    assert fast.min() > 0  # with partial power, which comes back quickly
+    unhurried = park.plan(target_w, deadline_s=park.now_s + 30)
+    assert unhurried.late_w == 0
+    assert fast.sum() < unhurried.level[4:].sum()
+
+
+def test_bridging_is_released_as_the_slow_ones_fall() -> None:
+    park = Park(loads_of(*[STOCK] * 4, *[MINER] * 6))
+    target_w, deadline_s = 24_000.0, park.now_s + 10
+    plan = park.plan(target_w, deadline_s=deadline_s)
+    park.carry_out(plan)
+    bridging_w = plan.loads_w
+    for _ in range(19):
+        park.look(1, *[3_050.0] * 4, *park.memory.at_level_w()[4:])
+        assert park.plan(target_w, deadline_s=max(deadline_s, park.now_s + 3)).loads_w <= bridging_w
+    park.look(12)
+    released = park.plan(target_w, deadline_s=park.now_s + 3)
+    assert released.late_w == 0
+    assert bridging_w < released.loads_w <= target_w
+
+
+def test_without_fast_loads_the_deadline_is_missed_and_the_limit_met_all_the_same() -> None:
+    park = Park(loads_of(*[STOCK] * 4))
+    plan = park.plan(6_000, deadline_s=park.now_s + 10)
+    assert plan.loads_w <= 6_000
+    assert plan.at_deadline_w > 6_000
+
+
+def test_an_announced_step_is_ordered_to_each_load_its_latency_earlier() -> None:
+    park = Park(loads_of(*[STOCK] * 3, *[MINER] * 3))
+    full_w = float(park.measured_w.sum())
+    ordered_at: dict[int, int] = {}
+    for second in range(60):
+        in_s = 60 - second
+        plan = park.plan(full_w, ahead=[Ahead(float(in_s), 400.0)])
+        for load in np.flatnonzero(plan.level < park.memory.level):
+            ordered_at.setdefault(int(load), in_s)
+        assert (plan.level >= 0).all()
+        park.carry_out(plan)
+        park.now_s += 1
+    assert all(23 <= ordered_at[load] <= 27 for load in range(3))
+    assert all(2 <= ordered_at[load] <= 6 for load in range(3, 6))
+
+
+def test_nothing_rises_into_an_announced_step() -> None:
+    park = Park(loads_of(*[STOCK] * 3)).at(0, 0, 0)
+    assert park.plan(9_200).level.tolist() == [2, 2, 2]
+    assert park.plan(9_200, ahead=[Ahead(20.0, 180.0)]).level.tolist() == [0, 0, 0]
+
+
+def test_of_several_announced_steps_each_is_met() -> None:
+    park = Park(loads_of(*[MINER] * 4))
+    plan = park.plan(14_000, ahead=[Ahead(2.0, 10_000.0), Ahead(4.0, 5_000.0), Ahead(20.0, 120.0)])
+    assert plan.loads_w <= 5_000
+    assert plan.level.max() > 0
+
+
+# --- up ---
+
+
+def test_a_rise_fills_the_room_and_not_more() -> None:
+    park = miners(4).at(0, 0, 0, 0)
+    plan = park.plan(9_000, deadband_w=100)
+    assert 8_900 - 700 < plan.loads_w <= 8_900
+
+
+@pytest.mark.parametrize("blocked", [{"may_rise": False}, {"ceiling_w": 120.0}, {"uncontrolled_w": 9_000.0}])
+def test_without_leave_or_room_nothing_rises(blocked: dict[str, float]) -> None:
+    assert miners(4).at(0, 0, 0, 0).plan(9_000, **blocked).level.tolist() == [0, 0, 0, 0]
+
+
+def test_what_was_lowered_in_this_allocation_does_not_rise_in_it() -> None:
+    park = Park(loads_of(RACK, MINER, MINER))
+    plan = park.plan(27_000)
+    assert (plan.level <= park.memory.level).all()
+
+
+def test_the_ramp_is_waited_for_in_merit_order() -> None:
+    park = Park(loads_of(RACK, MINER)).at(0, 0)
+    now_w = float(park.measured_w.sum())
+    assert park.plan(23_900, ceiling_w=now_w + 2_000).level.tolist() == [0, 0]
+    assert park.plan(23_900, ceiling_w=now_w + 8_000).level.tolist() == [1, 0]
+
+
+def test_what_the_limit_has_no_room_for_is_passed_over() -> None:
+    park = Park(loads_of(RACK, MINER)).at(0, 0)
+    assert park.plan(8_200).level.tolist() == [0, 4]
+
+
+def test_a_start_waits_for_the_minimum_off_time_and_a_shed_does_not() -> None:
+    park = Park(loads_of(*[profile_of(min_off_s=60.0)] * 2))
+    park.carry_out(park.plan(0))
+    for after_s in (1, 30, 28.9):
+        park.look(after_s)
+        assert park.plan(7_000).level.tolist() == [0, 0]
+    park.look(0.2)
+    up = park.plan(7_000)
+    assert up.level.tolist() == [4, 4]
+    park.carry_out(up)
+    park.look(1)
+    assert park.plan(0).level.tolist() == [0, 0]
+
+
+def test_off_time_counts_from_the_order_to_sleep_not_from_a_repetition() -> None:
+    park = Park(loads_of(profile_of(min_off_s=60.0)))
+    park.carry_out(park.plan(0))
+    for _ in range(6):
+        park.look(10.1)
+        park.carry_out(park.plan(0))
+    assert park.plan(3_500).level.tolist() == [4]
+
+
+# --- the ramp ---
+
+
+def test_the_ramp_rises_by_its_rate_and_never_far_ahead_of_the_load() -> None:
+    ceiling_w = 0.0
+    for _ in range(600):
+        ceiling_w = ramp_ceiling_w(ceiling_w, 1e6, 100_000.0, 1_000.0, 1.0, 0.0)
+    assert 100_000 < ceiling_w <= 106_000
+    followed_w, ceiling_w = 100_000.0, 0.0
+    for _ in range(60):
+        ceiling_w = ramp_ceiling_w(ceiling_w, 1e6, followed_w, 1_000.0, 1.0, 0.0)
+        followed_w = ceiling_w
+    assert followed_w == pytest.approx(160_000)
+
+
+def test_the_ramp_saves_up_for_the_largest_step() -> None:
+    ceiling_w = 0.0
+    for _ in range(120):
+        ceiling_w = ramp_ceiling_w(ceiling_w, 1e6, 5_000.0, 100.0, 1.0, 7_850.0)
+    assert ceiling_w >= 5_000 + 7_850
+
+
+def test_the_ramp_never_passes_the_limit() -> None:
+    assert ramp_ceiling_w(9_000.0, 5_000.0, 4_900.0, 1_000.0, 1.0, 0.0) == 5_000
+
+
+# --- circuits ---
+
+
+def test_a_circuits_limit_binds_its_own_loads() -> None:
+    park = Park(loads_of(MINER, MINER, MINER, circuits=[0, 0, -1]), (5_000.0,), (-1,))
+    plan = park.plan(99_000)
+    assert plan.counted_w[:2].sum() <= 5_000
+    assert plan.level[2] == 4
+
+
+def test_a_parents_limit_binds_the_whole_subtree() -> None:
+    park = Park(loads_of(*[MINER] * 4, circuits=[1, 1, 2, 0]), (7_000.0, 6_000.0, 99_000.0), (-1, 0, 0))
+    plan = park.plan(99_000)
+    assert plan.counted_w[:2].sum() <= 6_000
+    assert plan.loads_w <= 7_000
+
+
+def test_a_full_circuit_does_not_take_the_room_of_others() -> None:
+    """The racks are worth more and come first, but their circuit has no room."""
+    loads = loads_of(*[RACK] * 4, *[MINER] * 4, circuits=[0, 0, 0, 0, 1, 1, 1, 1])
+    park = Park(loads, (4 * 4_700.0, 99_000.0), (-1, -1)).at(0, 0, 0, 0, 0, 0, 0, 0)
+    assert park.plan(27_000).level.tolist() == [0, 0, 0, 0, 2, 2, 1, 1]
+    nested = Park(loads, (4 * 4_700.0, 99_000.0, 27_000.0), (2, 2, -1)).at(0, 0, 0, 0, 0, 0, 0, 0)
+    assert nested.plan(99_000).level.tolist() == [0, 0, 0, 0, 2, 2, 1, 1]
+
+
+def test_a_rise_stops_at_the_circuit() -> None:
+    park = Park(loads_of(*[MINER] * 4, circuits=[1, 1, 2, 0]), (9_000.0, 4_000.0, 99_000.0), (-1, 0, 0))
+    plan = park.at(0, 0, 0, 0).plan(99_000)
+    assert 0 < plan.counted_w[:2].sum() <= 4_000
+    assert 8_000 < plan.loads_w <= 9_000
