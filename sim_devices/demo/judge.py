@@ -184,12 +184,13 @@ def judge_settlement(
 
 
 def judge_energy(samples: Sequence[Sample], records: Sequence[Settled]) -> Energy | None:
-    """Compare the plant's own register with the records from the first measured interval on.
+    """Compare the plant's own register with the records from the first whole interval on.
 
-    What came before it the site did not see whole. `None` = no interval was measured.
+    A site's first record is never whole: it begins with the very first reading of the meter, late by as
+    much as the daemon took to start. `None` = no other interval was measured.
     """
     receipted = [record for record in records if record.receipted]
-    first = next((index for index, record in enumerate(receipted) if record.measured), None)
+    first = next((index for index, record in enumerate(receipted) if index and record.measured), None)
     if first is None:
         return None
     covered = receipted[first:]
@@ -207,14 +208,10 @@ def judge_energy(samples: Sequence[Sample], records: Sequence[Settled]) -> Energ
 
 
 def _register_wh(samples: Sequence[Sample], wall_s: float) -> float:
-    """The true register at a time, on the line through the samples next to it.
-
-    The first interval of a site that has just been switched on may begin before the first sample.
-    """
+    """The true register at a time, between the samples on either side."""
     index = bisect_left(samples, wall_s, key=lambda sample: sample.wall_s)
-    if not samples[0].wall_s - READ_EVERY_S <= wall_s <= samples[-1].wall_s:
+    if index in {0, len(samples)}:
         raise ValueError("the plant's history does not cover the records")
-    index = max(index, 1)
     before, after = samples[index - 1], samples[index]
     share = (wall_s - before.wall_s) / (after.wall_s - before.wall_s)
     return before.register_wh + (after.register_wh - before.register_wh) * share

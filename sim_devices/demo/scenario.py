@@ -42,7 +42,7 @@ class Timing:
     off_s: float = 20
     silent_s: float = 9
     """Without heartbeats, still at 0. Together with `off_s` the slowest loads need 27 s."""
-    restored_s: float = 30
+    restored_s: float = 26
     outage_s: float = 8
     """Of the exchange, within `restored_s`, around the end of an interval."""
 

@@ -169,7 +169,7 @@ def energy_of(records: list[Settled], power_w: float = 3600.0) -> Energy | None:
 
 
 def test_energies_over_the_same_time_agree() -> None:
-    energy = energy_of(book(10, 20, 30))
+    energy = energy_of(book(0, 10, 20, 30))
     assert energy is not None
     assert (energy.plant_wh, energy.ledger_wh, energy.agrees) == (30.0, 30, True)
     assert energy.tolerance_wh == pytest.approx(30 * 0.005 + 2 * 2)
@@ -177,35 +177,41 @@ def test_energies_over_the_same_time_agree() -> None:
 
 @pytest.mark.parametrize("wh", [8, 12])
 def test_energies_that_do_not_agree_show(wh: int) -> None:
-    energy = energy_of(book(10, 20, 30, wh=wh))
+    energy = energy_of(book(0, 10, 20, 30, wh=wh))
     assert energy is not None
     assert not energy.agrees
 
 
 def test_a_run_of_gaps_brings_its_energy_with_the_last_one() -> None:
-    records = [*book(10), *book(20, wh=None, measured=False), *book(30, wh=20, measured=False), *book(40)]
+    gaps = [*book(20, wh=None, measured=False), *book(30, wh=20, measured=False)]
+    records = [*book(0, 10), *gaps, *book(40)]
     energy = energy_of(records)
     assert energy is not None
     assert (energy.plant_wh, energy.ledger_wh) == (40.0, 40)
 
 
-def test_gaps_whose_energy_is_still_to_come_are_left_out_as_is_what_came_before_the_first_interval() -> None:
-    records = [*book(0, wh=3, measured=False), *book(10, 20), *book(30, wh=None, measured=False)]
-    energy = energy_of(records)
+def test_gaps_whose_energy_is_still_to_come_are_left_out() -> None:
+    energy = energy_of([*book(0, 10, 20), *book(30, wh=None, measured=False)])
+    assert energy is not None
+    assert (energy.plant_wh, energy.ledger_wh) == (20.0, 20)
+
+
+@pytest.mark.parametrize("measured", [True, False])
+def test_what_a_site_saw_before_its_first_whole_interval_is_left_out(*, measured: bool) -> None:
+    energy = energy_of([*book(0, wh=3, measured=measured), *book(10, 20)])
     assert energy is not None
     assert (energy.plant_wh, energy.ledger_wh) == (20.0, 20)
 
 
 def test_only_receipted_records_are_energy() -> None:
-    assert energy_of(book(10, 20, receipted=False)) is None
+    assert energy_of(book(0, 10, 20, receipted=False)) is None
+    assert energy_of(book(0)) is None
     assert energy_of([]) is None
 
 
-def test_a_first_interval_may_begin_a_moment_before_the_history() -> None:
-    samples = history(lambda _: 3600.0)[10:]
-    energy = judge_energy(samples, book(0, 10))
-    assert energy is not None
-    assert energy.plant_wh == pytest.approx(20.0)
+def test_records_of_a_time_without_history_are_a_mistake_of_the_caller() -> None:
+    with pytest.raises(ValueError, match="cover"):
+        judge_energy(history(lambda _: 3600.0, seconds=15), book(0, 10))
 
 
 # --- the result ---
