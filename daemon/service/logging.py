@@ -13,6 +13,9 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 _PRIORITIES = {"critical": 2, "exception": 3, "error": 3, "warning": 4, "info": 6, "debug": 7}
 """sd-daemon(3): `<N>` at the start of a line is its syslog level."""
 
+_TALKATIVE = ("httpx2", "uvicorn")
+"""Libraries that tell of every request and of every start; their warnings are welcome."""
+
 
 class LogForm(StrEnum):
     """How a log line looks."""
@@ -61,6 +64,8 @@ def configure_logging(
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -327,10 +327,11 @@ class Uplink:
     # --- alarms ---
 
     def _alarm(self, alarm: UplinkAlarm, text: str) -> None:
+        # Whoever shows `alarms` tells the operator, once; here it is for whoever debugs.
         if alarm not in self._alarms:
-            _log.warning(text, alarm=alarm.value)
+            _log.debug(text, alarm=alarm.value)
         self._alarms[alarm] = text
 
     def _clear(self, alarm: UplinkAlarm) -> None:
         if self._alarms.pop(alarm, None) is not None:
-            _log.info("over", alarm=alarm.value)
+            _log.debug("over", alarm=alarm.value)
