@@ -109,6 +109,19 @@ def test_a_retry_does_not_restart_the_window() -> None:
     assert one.counted().tolist() == [3400]
 
 
+def test_orders_to_others_leave_a_loads_own_times_alone() -> None:
+    two = park(4, 4)
+    two.carry_out(replace(two.plan(9e9), level=np.array([0, 4])))
+    began_s = two.now_s
+    two.look(10)
+    two.carry_out(replace(two.plan(9e9), level=np.array([0, 1])))
+    assert two.memory.ordered_s.tolist() == [began_s, began_s + 10]
+    assert two.memory.off_since_s.tolist() == [began_s, -math.inf]
+    two.carry_out(replace(two.plan(9e9), level=np.array([2, 1])))
+    assert two.memory.off_since_s.tolist() == [-math.inf, -math.inf]
+    assert two.memory.rose.tolist() == [True, False]
+
+
 # --- obedience ---
 
 

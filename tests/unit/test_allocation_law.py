@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from daemon.allocation.allocate import Ahead, ramp_ceiling_w
+from daemon.allocation.allocate import Ahead
 from daemon.allocation.loads import Tier
 from tests.world.paper_loads import MINER, RACK, STOCK, Park, loads_of, profile_of
 
@@ -109,7 +109,10 @@ def test_who_does_not_obey_is_not_let_up_before_all_are() -> None:
     park.memory = replace(park.memory, obeys=np.array([False, True]))
     park.measured_w = np.array([3_500.0, 30.0])
     assert park.plan(6_000).level.tolist() == [0, 2]
-    assert park.plan(7_100).level.tolist() == [4, 4]
+    all_up = park.plan(7_300)
+    assert all_up.level.tolist() == [4, 4]
+    park.measured_w[0] = 3_700.0
+    assert park.plan(7_300).counted_w.tolist() == [3_700, 3_500]
 
 
 # --- when ---
@@ -138,6 +141,22 @@ def test_loads_that_would_miss_the_deadline_are_bridged_by_fast_ones_partly() ->
     unhurried = park.plan(target_w, deadline_s=park.now_s + 30)
     assert unhurried.late_w == 0
     assert fast.sum() < unhurried.level[4:].sum()
+
+
+def test_slow_loads_bridge_nothing() -> None:
+    park = Park(loads_of(*[STOCK] * 4, *[MINER] * 6))
+    hurried = park.plan(30_000, deadline_s=park.now_s + 10)
+    unhurried = park.plan(30_000, deadline_s=park.now_s + 30)
+    assert hurried.level[:4].tolist() == unhurried.level[:4].tolist()
+    assert hurried.level[4:].sum() < unhurried.level[4:].sum()
+
+
+def test_bridging_reduces_what_is_worth_more_before_it_puts_anything_to_sleep() -> None:
+    park = Park(loads_of(*[STOCK] * 4, *[MINER] * 2, RACK))
+    plan = park.plan(29_000, deadline_s=park.now_s + 10)
+    assert plan.late_w > 0
+    assert plan.level[4:6].tolist() == [1, 1]
+    assert 0 < plan.level[6] < 3
 
 
 def test_bridging_is_released_as_the_slow_ones_fall() -> None:
@@ -198,6 +217,9 @@ def test_a_rise_fills_the_room_and_not_more() -> None:
     park = miners(4).at(0, 0, 0, 0)
     plan = park.plan(9_000, deadband_w=100)
     assert 8_900 - 700 < plan.loads_w <= 8_900
+    two = miners(2).at(0, 0)
+    assert two.plan(7_000).loads_w == 7_000
+    assert two.plan(7_000, deadband_w=100).loads_w <= 6_900
 
 
 @pytest.mark.parametrize("blocked", [{"may_rise": False}, {"ceiling_w": 120.0}, {"uncontrolled_w": 9_000.0}])
@@ -244,62 +266,3 @@ def test_off_time_counts_from_the_order_to_sleep_not_from_a_repetition() -> None
         park.look(10.1)
         park.carry_out(park.plan(0))
     assert park.plan(3_500).level.tolist() == [4]
-
-
-# --- the ramp ---
-
-
-def test_the_ramp_rises_by_its_rate_and_never_far_ahead_of_the_load() -> None:
-    ceiling_w = 0.0
-    for _ in range(600):
-        ceiling_w = ramp_ceiling_w(ceiling_w, 1e6, 100_000.0, 1_000.0, 1.0, 0.0)
-    assert 100_000 < ceiling_w <= 106_000
-    followed_w, ceiling_w = 100_000.0, 0.0
-    for _ in range(60):
-        ceiling_w = ramp_ceiling_w(ceiling_w, 1e6, followed_w, 1_000.0, 1.0, 0.0)
-        followed_w = ceiling_w
-    assert followed_w == pytest.approx(160_000)
-
-
-def test_the_ramp_saves_up_for_the_largest_step() -> None:
-    ceiling_w = 0.0
-    for _ in range(120):
-        ceiling_w = ramp_ceiling_w(ceiling_w, 1e6, 5_000.0, 100.0, 1.0, 7_850.0)
-    assert ceiling_w >= 5_000 + 7_850
-
-
-def test_the_ramp_never_passes_the_limit() -> None:
-    assert ramp_ceiling_w(9_000.0, 5_000.0, 4_900.0, 1_000.0, 1.0, 0.0) == 5_000
-
-
-# --- circuits ---
-
-
-def test_a_circuits_limit_binds_its_own_loads() -> None:
-    park = Park(loads_of(MINER, MINER, MINER, circuits=[0, 0, -1]), (5_000.0,), (-1,))
-    plan = park.plan(99_000)
-    assert plan.counted_w[:2].sum() <= 5_000
-    assert plan.level[2] == 4
-
-
-def test_a_parents_limit_binds_the_whole_subtree() -> None:
-    park = Park(loads_of(*[MINER] * 4, circuits=[1, 1, 2, 0]), (7_000.0, 6_000.0, 99_000.0), (-1, 0, 0))
-    plan = park.plan(99_000)
-    assert plan.counted_w[:2].sum() <= 6_000
-    assert plan.loads_w <= 7_000
-
-
-def test_a_full_circuit_does_not_take_the_room_of_others() -> None:
-    """The racks are worth more and come first, but their circuit has no room."""
-    loads = loads_of(*[RACK] * 4, *[MINER] * 4, circuits=[0, 0, 0, 0, 1, 1, 1, 1])
-    park = Park(loads, (4 * 4_700.0, 99_000.0), (-1, -1)).at(0, 0, 0, 0, 0, 0, 0, 0)
-    assert park.plan(27_000).level.tolist() == [0, 0, 0, 0, 2, 2, 1, 1]
-    nested = Park(loads, (4 * 4_700.0, 99_000.0, 27_000.0), (2, 2, -1)).at(0, 0, 0, 0, 0, 0, 0, 0)
-    assert nested.plan(99_000).level.tolist() == [0, 0, 0, 0, 2, 2, 1, 1]
-
-
-def test_a_rise_stops_at_the_circuit() -> None:
-    park = Park(loads_of(*[MINER] * 4, circuits=[1, 1, 2, 0]), (9_000.0, 4_000.0, 99_000.0), (-1, 0, 0))
-    plan = park.at(0, 0, 0, 0).plan(99_000)
-    assert 0 < plan.counted_w[:2].sum() <= 4_000
-    assert 8_000 < plan.loads_w <= 9_000
