@@ -193,7 +193,7 @@ class SiteDaemon:
         )
         self._link.on_connected(self._publisher.tell_again)
         self._loop.on_event.append(self._publisher.event)
-        self._loop.on_result += [self._limit_keeper.take, self._notify]
+        self._loop.on_result += [self._limit_keeper.take, self._notify, self._look]
         if self._outside.serve_http:
             self._loop.on_result.append(self._measure)
         self._uplink = None
@@ -297,6 +297,9 @@ class SiteDaemon:
 
     def _will(self) -> LastWill:
         return last_will(self._topics, self._outside.clock, self._boot)
+
+    def _look(self, _result: CycleResult) -> None:
+        self._publisher.look()
 
     def _head(self) -> LedgerHead:
         position = self._ledger.position

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 SKEW_S = 10.0
 """Sender's and site's clocks may differ by this much."""
 _KEPT = 6
+_SAME_S = 0.001
 _STEP_S = 1.0
 """The wall clock has stepped if it moves against the monotonic one by more than this between two looks."""
 
@@ -32,5 +33,7 @@ class ClockTrust:
     def looked(self, wall_s: float, monotonic_s: float) -> "ClockTrust":
         """After a look at both clocks: a step of the wall clock forgets what the leases had shown."""
         difference_s = wall_s - monotonic_s
+        if self.difference_s is not None and abs(difference_s - self.difference_s) < _SAME_S:
+            return self
         stepped = self.difference_s is not None and abs(difference_s - self.difference_s) > _STEP_S
         return ClockTrust(() if stepped else self.offsets_s, difference_s, self.was_trusted)

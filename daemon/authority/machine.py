@@ -229,7 +229,9 @@ def start(
 
 def step(authority: Authority, event: Event, now: Moment, policy: Policy) -> Verdict:
     """The limit in force after an event."""
-    authority = replace(authority, clock=authority.clock.looked(now.wall_s, now.monotonic_s))
+    clock = authority.clock.looked(now.wall_s, now.monotonic_s)
+    if clock is not authority.clock:
+        authority = replace(authority, clock=clock)
     match event:
         case Tick():
             authority = _ticked(authority, event, now)
@@ -270,7 +272,8 @@ def steady_for(authority: Authority, now: Moment, ahead_s: float) -> bool:
 
 
 def _ticked(authority: Authority, tick: Tick, now: Moment) -> Authority:
-    authority = replace(authority, records_writable=tick.records_writable)
+    if tick.records_writable is not authority.records_writable:
+        authority = replace(authority, records_writable=tick.records_writable)
     if tick.meter_trusted != authority.meter_trusted:
         authority = replace(authority, meter_trusted=tick.meter_trusted, meter_changed_s=now.monotonic_s)
     # An expired overlay is forgotten only on a clock that can be believed: another may bring it back.
@@ -322,7 +325,8 @@ def _settled(authority: Authority, now: Moment, policy: Policy) -> Authority:
         causes.add(Cause.METER)
     if authority.meter_trusted and meter_s >= METER_BACK_S:
         causes.discard(Cause.METER)
-    authority = replace(authority, causes=frozenset(causes))
+    if causes != authority.causes:
+        authority = replace(authority, causes=frozenset(causes))
     if causes:
         target = State.FAILSAFE
     elif silent:
@@ -381,7 +385,8 @@ def _judge(authority: Authority, now: Moment, policy: Policy) -> Verdict:
     may_rise = authority.clock.trusted and authority.records_writable
     if limit_w > authority.last_limit_w and not may_rise:
         limit_w, source = authority.last_limit_w, authority.last_source
-    authority = replace(authority, last_limit_w=limit_w, last_source=source)
+    if (limit_w, source) != (authority.last_limit_w, authority.last_source):
+        authority = replace(authority, last_limit_w=limit_w, last_source=source)
     return Verdict(authority, limit_w, source, _next_deadline_s(authority, now))
 
 

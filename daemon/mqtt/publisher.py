@@ -13,14 +13,13 @@ from drivers.ports import TopicBus
 
 STATE_EVERY_S = 10.0
 TELEMETRY_EVERY_S = 2.0
-LOOK_EVERY_S = 0.5
-"""A change of the state shows within a second."""
+LOOK_EVERY_S = 1.0
 
 Source = Callable[[], Mapping[str, Any]]
 
 
 class Publisher:
-    """Publishes `state` on every change and every 10 s, `telemetry` every 2 s.
+    """Publishes `state` every 10 s and, when told to `look`, on a change; `telemetry` every 2 s.
 
     Args:
         bus: where to.
@@ -50,12 +49,16 @@ class Publisher:
         next_state_s = next_telemetry_s = loop.time()
         while True:
             now_s = loop.time()
-            if self._tell_state(anyway=now_s >= next_state_s):
+            if now_s >= next_state_s and self._tell_state(anyway=True):
                 next_state_s = now_s + STATE_EVERY_S
             if now_s >= next_telemetry_s:
                 self._bus.publish(self._topics.telemetry, dumps(self._telemetry()), qos=0)
                 next_telemetry_s += TELEMETRY_EVERY_S * (1 + (now_s - next_telemetry_s) // TELEMETRY_EVERY_S)
             await asyncio.sleep(LOOK_EVERY_S)
+
+    def look(self) -> None:
+        """Publish the state if it has changed."""
+        self._tell_state(anyway=False)
 
     def event(self, event: Mapping[str, Any]) -> None:
         """Publish an event: `alarm`, `clear`, `state` or `refused`."""
