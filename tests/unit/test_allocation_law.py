@@ -145,8 +145,8 @@ def test_loads_that_would_miss_the_deadline_are_bridged_by_fast_ones_partly() ->
 
 def test_slow_loads_bridge_nothing() -> None:
     park = Park(loads_of(*[STOCK] * 4, *[MINER] * 6))
-    hurried = park.plan(30_000, deadline_s=park.now_s + 10)
-    unhurried = park.plan(30_000, deadline_s=park.now_s + 30)
+    hurried = park.plan(32_500, deadline_s=park.now_s + 10)
+    unhurried = park.plan(32_500, deadline_s=park.now_s + 30)
     assert hurried.level[:4].tolist() == unhurried.level[:4].tolist()
     assert hurried.level[4:].sum() < unhurried.level[4:].sum()
 
