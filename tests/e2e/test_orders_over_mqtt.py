@@ -74,7 +74,8 @@ class BrokerSite:
             link, TOPICS, clock, state=self.paper.state_object, telemetry=lambda: {"power_w": 1}
         )
         link.on_connected(publisher.tell_again)
-        tasks = [asyncio.create_task(work) for work in (intake.run(desk), publisher.run(), _ticks(desk))]
+        works = (intake.run(desk), publisher.run(), _ticks(desk), _looks(publisher))
+        tasks = [asyncio.create_task(work) for work in works]
         try:
             async with running(link):
                 yield link
@@ -98,6 +99,12 @@ class BrokerSite:
             out, err = await process.communicate()
         assert process.returncode is not None
         return process.returncode, out.decode(), err.decode()
+
+
+async def _looks(publisher: Publisher) -> None:
+    while True:
+        publisher.look()
+        await asyncio.sleep(0.2)
 
 
 async def _ticks(desk: CommandDesk) -> None:
