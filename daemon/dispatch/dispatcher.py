@@ -66,18 +66,20 @@ class Dispatcher:
             excluded: loads that are not to be written to.
             now_s: monotonic.
         """
-        was_ordered = np.isfinite(memory.ordered_s)
-        if not was_ordered.any():
+        # A limit that a load was found with at the start is held like one of our own.
+        ours = np.isfinite(memory.ordered_s) | ((memory.level >= 0) & (memory.level < self._loads.top))
+        if not ours.any():
             return 0
         settled = ~memory.in_window(self._loads, now_s)
-        differs = self._differs(memory, setpoint_w) & (now_s - self._sent_s > _FRESH_READ_S)
+        readable = now_s - self._sent_s > _FRESH_READ_S
+        differs = self._differs(memory, setpoint_w) & readable
         wrong = self._unwritten | (~memory.obeys & settled) | differs
         pause_s = _RETRY_AFTER_S[np.minimum(self._tries, len(_RETRY_AFTER_S) - 1)]
-        due = was_ordered & wrong & ~excluded & (now_s - self._sent_s >= pause_s)
+        due = ours & wrong & ~excluded & (now_s - self._sent_s >= pause_s)
         for index in np.flatnonzero(due):
             self._send(int(index), int(memory.level[index]), now_s)
             self._tries[index] += 1
-        self._tries[was_ordered & ~wrong & settled] = 0
+        self._tries[~wrong & settled & readable] = 0
         return int(due.sum())
 
     def disobeying(self, memory: LoadMemory) -> Ints:

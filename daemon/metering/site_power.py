@@ -54,14 +54,14 @@ class Residual:
         innovation_w = raw_w - self.uncontrolled_w
         seen_s = min(self.seen_s + dt_s, UNCONTROLLED_S)
         # A plain mean at first: a single look is as wrong as the meter's class.
-        share = dt_s / seen_s if seen_s > 0 else 0.0
+        share = min(1.0, dt_s / seen_s) if seen_s > 0 else 0.0
         variance_w2 = self.variance_w2
         if in_flight_s < _IN_FLIGHT_S:
             innovation_w = float(np.clip(innovation_w, -step_w, step_w))
             share = min(share, dt_s / UNCONTROLLED_S)
             seen_s = self.seen_s
         else:
-            variance_w2 += dt_s / UNCONTROLLED_S * (innovation_w**2 - variance_w2)
+            variance_w2 += min(1.0, dt_s / UNCONTROLLED_S) * (innovation_w**2 - variance_w2)
         return Residual(max(self.uncontrolled_w + share * innovation_w, 0.0), variance_w2, seen_s)
 
     @property
