@@ -1,0 +1,141 @@
+"""What the site is known to do: values with age and reason, frozen once per cycle."""
+
+import math
+
+import numpy as np
+import pytest
+
+from daemon.table import SiteTable, Snapshot
+from daemon.table.table import DeviceStatus, stale_after_s
+from drivers.ports import Absence, WriteResult
+from drivers.quantity import Quantity
+
+P, S = Quantity.POWER, Quantity.SETPOINT
+
+
+def test_nothing_is_known_at_the_start() -> None:
+    snapshot = SiteTable([1.0, 1.0]).freeze(100.0)
+    assert np.isnan(snapshot.values).all()
+    assert np.isinf(snapshot.age_s).all()
+    assert snapshot.reasons == (Absence.NEVER_READ, Absence.NEVER_READ)
+    assert not snapshot.complete
+    assert snapshot.value(0, P) is None
+    assert np.isnan(snapshot.fresh(P)).all()
+
+
+def test_a_sample_is_as_old_as_its_request() -> None:
+    table = SiteTable([1.0])
+    table.sampled(0, {P: 3_400.0, S: 3_500.0}, started=99.2)
+    snapshot = table.freeze(100.0)
+    assert snapshot.age_s[0] == pytest.approx(0.8)
+    assert (snapshot.value(0, P), snapshot.value(0, S)) == (3_400.0, 3_500.0)
+    assert snapshot.reasons == (None,)
+
+
+def test_zero_is_a_value_and_absent_is_none() -> None:
+    table = SiteTable([1.0])
+    table.sampled(0, {P: 0.0, S: None}, started=99.5)
+    snapshot = table.freeze(100.0)
+    assert snapshot.value(0, P) == 0.0
+    assert snapshot.fresh(P)[0] == 0.0
+    assert snapshot.value(0, S) is None
+
+
+@pytest.mark.parametrize("nonsense", [math.nan, math.inf, -math.inf])
+def test_what_is_no_number_is_absent(nonsense: float) -> None:
+    table = SiteTable([1.0])
+    table.sampled(0, {P: nonsense}, started=99.5)
+    assert table.freeze(100.0).value(0, P) is None
+
+
+def test_a_value_that_a_device_withdraws_is_absent_and_not_the_old_one() -> None:
+    table = SiteTable([1.0])
+    table.sampled(0, {P: 3_400.0}, started=99.0)
+    table.sampled(0, {P: None}, started=99.9)
+    assert table.freeze(100.0).value(0, P) is None
+
+
+def test_a_failed_sweep_is_never_zero_watts() -> None:
+    table = SiteTable([1.0])
+    table.sampled(0, {P: 3_400.0}, started=90.0)
+    table.failed(0, Absence.TIMED_OUT)
+    snapshot = table.freeze(100.0)
+    assert np.isnan(snapshot.fresh(P)[0])
+    assert snapshot.value(0, P) == 3_400.0  # the last one, for showing
+    assert snapshot.reasons == (Absence.TIMED_OUT,)
+
+
+def test_rows_do_not_mix() -> None:
+    table = SiteTable([1.0, 1.0, 1.0])
+    table.sampled(1, {P: 3_400.0}, started=99.5)
+    table.failed(2, Absence.NOT_CONNECTED)
+    snapshot = table.freeze(100.0)
+    assert [snapshot.value(row, P) for row in range(3)] == [None, 3_400.0, None]
+    assert snapshot.reasons == (Absence.NEVER_READ, None, Absence.NOT_CONNECTED)
+
+
+@pytest.mark.parametrize(
+    ("period_s", "stale_s"), [(0.5, 1.5), (1.0, 3.0), (2.0, 6.0), (5.0, 6.0), (10.0, 11.0), (60.0, 61.0)]
+)
+def test_stale_is_three_polls_or_six_seconds_and_never_less_than_one_poll(
+    period_s: float, stale_s: float
+) -> None:
+    assert stale_after_s(period_s) == stale_s
+
+
+def test_values_are_fresh_until_they_are_stale() -> None:
+    table = SiteTable([1.0, 10.0])
+    table.sampled(0, {P: 1.0}, started=97.0)
+    table.sampled(1, {P: 2.0}, started=90.0)
+    assert table.freeze(100.0).fresh(P).tolist() == [1.0, 2.0]
+    assert np.isnan(table.freeze(100.1).fresh(P)).tolist() == [True, False]
+    assert np.isnan(table.freeze(101.1).fresh(P)).tolist() == [True, True]
+
+
+def test_a_device_is_ok_then_suspect_then_down() -> None:
+    table = SiteTable([1.0])
+    table.freeze(0.0)
+    table.sampled(0, {P: 1.0}, started=100.0)
+    statuses = [table.freeze(100.0 + age_s).status(0) for age_s in (0, 3, 3.1, 60, 60.1, 9_999)]
+    ok, suspect, down = DeviceStatus.OK, DeviceStatus.SUSPECT, DeviceStatus.DOWN
+    assert statuses == [ok, ok, suspect, suspect, down, down]
+
+
+def test_a_device_that_never_answered_is_down_after_a_minute_and_not_at_once() -> None:
+    table = SiteTable([1.0])
+    assert table.freeze(5_000.0).status(0) is DeviceStatus.SUSPECT
+    table.failed(0, Absence.TIMED_OUT)
+    assert table.freeze(5_060.0).status(0) is DeviceStatus.SUSPECT
+    assert table.freeze(5_061.0).status(0) is DeviceStatus.DOWN
+
+
+def test_the_picture_is_complete_once_every_device_has_answered_or_failed() -> None:
+    table = SiteTable([1.0, 1.0])
+    table.sampled(0, {P: 1.0}, started=0.0)
+    assert not table.freeze(1.0).complete
+    table.failed(1, Absence.TIMED_OUT)
+    assert table.freeze(2.0).complete
+
+
+def test_a_snapshot_stays_as_it_was_taken() -> None:
+    table = SiteTable([1.0])
+    table.sampled(0, {P: 1.0}, started=99.0)
+    snapshot: Snapshot = table.freeze(100.0)
+    table.sampled(0, {P: 2.0}, started=100.5)
+    table.failed(0, Absence.SILENT)
+    assert (snapshot.value(0, P), snapshot.age_s[0], snapshot.reasons) == (1.0, 1.0, (None,))
+    for array in (snapshot.values, snapshot.age_s):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 7.0
+
+
+def test_every_outcome_of_a_write_is_handed_over_once() -> None:
+    table = SiteTable([1.0])
+    table.written(0, 1_750.0, WriteResult.ACKNOWLEDGED, started=99.0)
+    table.written(0, None, WriteResult.TIMED_OUT, started=99.5)
+    outcomes = table.freeze(100.0).outcomes
+    assert [(outcome.watts, outcome.result) for outcome in outcomes] == [
+        (1_750.0, WriteResult.ACKNOWLEDGED),
+        (None, WriteResult.TIMED_OUT),
+    ]
+    assert table.freeze(101.0).outcomes == ()
