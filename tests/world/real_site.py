@@ -11,7 +11,10 @@ from typing import Any, Self
 import httpx2
 
 from daemon.commands.words import Role
+from daemon.ledger.chain import StoredRecord, verify_run
+from daemon.ledger.ledger import Ledger
 from daemon.signing import PrivateKey
+from daemon.store import Store
 from sim_devices.exchange import Exchange
 from sim_devices.plant import Moment, Plant
 from tests.world.brokers import Reachable
@@ -19,7 +22,7 @@ from tests.world.daemon_child import DaemonChild, Finished, run_quotawatt
 from tests.world.mosquitto import free_port
 from tests.world.mqtt import until
 from tests.world.real_dispatch import Dispatch
-from tests.world.settled_book import SettledBook
+from tests.world.settled_book import METER, SettledBook
 
 SITE = "real-01"
 INTERVAL_S = 10
@@ -178,6 +181,26 @@ listen = "127.0.0.1:{self.http_port}"
             *("--key", str(self.folder / f"{role}.jwk")),
             *("--site-key", str(self.folder / "site.pub.jwk"), "--json"),
         )
+
+    async def stored(self) -> list[StoredRecord]:
+        """What a stopped daemon left in its state folder; chain and signatures hold."""
+        store = await Store.open(self.folder / "state" / "site.db")
+        try:
+            ledger = await Ledger.open(
+                store,
+                site=SITE,
+                key=self.key,
+                fw="test",
+                clock=self.dispatch.clock,
+                interval_s=self._interval_s,
+                points=[METER],
+            )
+            (state,) = ledger.epochs
+            records = await ledger.records(state.epoch, 1, 100_000)
+        finally:
+            await store.close()
+        verify_run(records, SITE, self.key.public())
+        return records
 
     # --- the truth ---
 
