@@ -11,7 +11,7 @@ import numpy as np
 
 from daemon.allocation.circuits import Circuits
 from daemon.allocation.loads import Bools, Ints, Loads
-from daemon.allocation.memory import UNKNOWN, LoadMemory, counted_w
+from daemon.allocation.memory import UNKNOWN, LoadMemory, counted_w, tolerated_w
 from daemon.allocation.steps import Steps, affordable, down_steps, enough, fitting, up_steps
 from daemon.table.table import Floats
 
@@ -208,11 +208,14 @@ class _Allocation:
         deadline_s = max(now.deadline_s, now.now_s + _GRACE_S)
         underway = now.now_s - ordered_s < self._loads.settle_s
         late = underway & (ordered_s + self._loads.latency_down_s > deadline_s)
+        before_w = np.where(changed, self._counted_before, memory.before_w)
+        now_w = np.where(np.isfinite(now.measured_w), now.measured_w, before_w)
+        # Nor does one count as fallen that was seen not to have, when its order should have arrived.
+        overdue = underway & (memory.seen_s >= ordered_s + self._loads.latency_down_s)
+        late |= overdue & (now_w > tolerated_w(self._counted))
         if not late.any():
             return float(self._counted.sum())
         # Until its order arrives, a load draws what it draws now.
-        before_w = np.where(changed, self._counted_before, memory.before_w)
-        now_w = np.where(np.isfinite(now.measured_w), now.measured_w, before_w)
         return float(np.where(late, np.maximum(now_w, self._counted), self._counted).sum())
 
     def bridge(self) -> None:

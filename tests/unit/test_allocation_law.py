@@ -174,6 +174,22 @@ def test_bridging_is_released_as_the_slow_ones_fall() -> None:
     assert bridging_w < released.loads_w <= target_w
 
 
+def test_who_was_seen_not_to_have_fallen_when_it_should_have_is_bridged_before_the_deadline() -> None:
+    park = Park(loads_of(*[STOCK] * 4, *[MINER] * 6))
+    target_w, deadline_s = 24_000.0, park.now_s + 30
+    first = park.plan(target_w, deadline_s=deadline_s)
+    park.carry_out(first)
+    fast_w = park.memory.at_level_w()[4:]
+    park.look(23, *[3_050.0] * 4, *fast_w)  # asked half a second before the order should have arrived
+    assert park.plan(target_w, deadline_s=deadline_s).loads_w >= first.loads_w
+    park.look(1, *[3_050.0] * 4, *fast_w)
+    bridged = park.plan(target_w, deadline_s=deadline_s)
+    assert bridged.late_w > 0
+    assert bridged.at_deadline_w <= target_w
+    park.look(1, 3_050.0, 60.0, 60.0, 60.0, *fast_w)
+    assert 0 < park.plan(target_w, deadline_s=deadline_s).late_w < bridged.late_w
+
+
 def test_without_fast_loads_the_deadline_is_missed_and_the_limit_met_all_the_same() -> None:
     park = Park(loads_of(*[STOCK] * 4))
     plan = park.plan(6_000, deadline_s=park.now_s + 10)
