@@ -1,6 +1,7 @@
 """What the site says of itself: unsigned hints, on which nothing is settled or released."""
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -38,6 +39,7 @@ class Publisher:
         self._state = state
         self._telemetry = telemetry
         self._told: dict[str, Any] | None = None
+        self._told_s = -math.inf
 
     def tell_again(self) -> None:
         """Publish the state at the next look, changed or not: a new connection knows nothing of it."""
@@ -46,11 +48,11 @@ class Publisher:
     async def run(self) -> None:
         """Until cancelled."""
         loop = asyncio.get_running_loop()
-        next_state_s = next_telemetry_s = loop.time()
+        next_telemetry_s = loop.time()
         while True:
             now_s = loop.time()
-            if now_s >= next_state_s and self._tell_state(anyway=True):
-                next_state_s = now_s + STATE_EVERY_S
+            if now_s >= self._told_s + STATE_EVERY_S:
+                self._tell_state(anyway=True)
             if now_s >= next_telemetry_s:
                 self._bus.publish(self._topics.telemetry, dumps(self._telemetry()), qos=0)
                 next_telemetry_s += TELEMETRY_EVERY_S * (1 + (now_s - next_telemetry_s) // TELEMETRY_EVERY_S)
@@ -68,15 +70,14 @@ class Publisher:
         """The last word of a clean stop, the same as the will's."""
         self._bus.publish(self._topics.state, offline(self._clock, boot), retain=True)
 
-    def _tell_state(self, *, anyway: bool) -> bool:
+    def _tell_state(self, *, anyway: bool) -> None:
         state = dict(self._state())
         lasting = {name: value for name, value in state.items() if name != "ts"}
         if lasting == self._told and not anyway:
-            return False
+            return
         if self._bus.publish(self._topics.state, dumps(state), retain=True):
             self._told = lasting
-            return True
-        return False
+            self._told_s = asyncio.get_running_loop().time()
 
 
 def offline(clock: Clock, boot: str) -> bytes:
