@@ -8,6 +8,9 @@ from collections.abc import Iterator
 import structlog
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from daemon.http.app import problem
 
 _RETRY_S = 5.0
 _GRACE_S = 2
@@ -22,6 +25,27 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+def _interruptible(app: ASGIApp) -> ASGIApp:
+    """`app` for a server that stops: a request not finished by then is answered, and is no failure."""
+
+    async def interrupted(scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def noting(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await app(scope, receive, noting)
+        except asyncio.CancelledError:
+            # uvicorn cancels requests for this reason alone, and reports whatever they end with.
+            if not started:
+                await problem(503, "stopping", "the daemon is being stopped")(scope, receive, send)
+
+    return interrupted
 
 
 class HttpServer:
@@ -44,7 +68,7 @@ class HttpServer:
         """Serve until cancelled; open requests then have a moment to end."""
         listener = await self._bind()
         config = uvicorn.Config(
-            self._app,
+            _interruptible(self._app),
             lifespan="off",
             log_config=None,
             access_log=False,

@@ -140,12 +140,12 @@ async def test_neighbours_that_hang_do_not_keep_it_from_ending(tmp_path: Path) -
             stopped_s = site.now_s()
             assert await site.daemon.stop() == 0
             assert site.now_s() - stopped_s < STOP_S
+            assert (await reader.read()).startswith(b"HTTP/1.1 503 ")
         finally:
             broker.process.send_signal(signal.SIGCONT)
             writer.close()
             await asyncio.gather(writer.wait_closed(), return_exceptions=True)
         assert not site.daemon.strays()
-        del reader
 
 
 async def test_its_neighbours_on_the_machine(site: RealSite) -> None:

@@ -126,5 +126,6 @@ class DaemonChild:
         return [json.loads(line) for line in self.text().splitlines() if line.startswith("{")]
 
     def strays(self) -> list[str]:
-        """Lines that no logger wrote: tracebacks, warnings of Python or of libraries."""
-        return [line for line in self.text().splitlines() if not line.startswith("{")]
+        """Tracebacks, and lines that no logger wrote: warnings of Python or of libraries."""
+        lines = self.text().splitlines()
+        return [line for line in lines if not line.startswith("{") or '"exception": ' in line]
