@@ -184,39 +184,65 @@ class _Allocation:
 
     def shed_ahead(self) -> None:
         """Orders for a lower limit to come, to each load its latency earlier."""
+        latency_s = self._loads.latency_down_s
         for ahead in self._now.ahead:
             target_w = max(ahead.limit_w - self._now.uncontrolled_w - self._now.margin_w, 0.0)
-            excess_w = float(self._counted.sum()) - target_w
-            if excess_w <= 0:
+            # Every step down until then; those are ordered now that would come too late otherwise.
+            level, counted = self._lowered_by(target_w, self._movable)
+            due = latency_s + _GRACE_S >= ahead.in_s
+            self._lower_to(level, due)
+            helping = self._movable & due & (latency_s <= ahead.in_s)
+            if not helping.any():
                 continue
-            steps = self._steps_down(self._movable)
-            taken = steps.taken(enough(steps, excess_w), len(self._loads))
-            due = (taken > 0) & (self._loads.latency_down_s + _GRACE_S >= ahead.in_s)
-            self._level = np.where(due, self._level - taken, self._level)
-            self._recount(due)
+            late_w = self._late_w_at(self._now.now_s + ahead.in_s)
+            excess_w = float(counted.sum()) + float(late_w.sum()) - target_w
+            if excess_w > 0 and late_w.any():
+                helping &= late_w == 0
+                steps = down_steps(
+                    self._loads, level, self._memory.learned_w, counted, helping, partial_first=True
+                )
+                self._lower_to(level - steps.taken(enough(steps, excess_w), len(self._loads)), due)
+
+    def _lowered_by(self, target_w: float, may: Bools) -> tuple[Ints, Floats]:
+        """Levels that meet a target, and what they would count at; nothing is ordered."""
+        excess_w = float(self._counted.sum()) - target_w
+        if excess_w <= 0:
+            return self._level, self._counted
+        steps = self._steps_down(may)
+        taken = steps.taken(enough(steps, excess_w), len(self._loads))
+        level = self._level - taken
+        rows = np.arange(len(self._loads))
+        return level, np.where(taken > 0, self._memory.learned_w[rows, np.maximum(level, 0)], self._counted)
+
+    def _lower_to(self, level: Ints, due: Bools) -> None:
+        moved = due & (level < self._level)
+        if moved.any():
+            self._level = np.where(moved, level, self._level)
+            self._recount(moved)
 
     def _drawing_w(self) -> float:
         """Σ of what the loads will draw at the deadline, with the orders of this allocation."""
         if self._drawn_w is None:
-            self._drawn_w = self._sum_at_deadline_w()
+            deadline_s = max(self._now.deadline_s, self._now.now_s + _GRACE_S)
+            self._drawn_w = float(self._counted.sum()) + float(self._late_w_at(deadline_s).sum())
         return self._drawn_w
 
-    def _sum_at_deadline_w(self) -> float:
+    def _late_w_at(self, deadline_s: float) -> Floats:
+        """(loads,): what each will draw then above what it counts at, with the orders of this allocation."""
         now, memory = self._now, self._memory
         changed = self._level != memory.level
         ordered_s = np.where(changed, now.now_s, memory.ordered_s)
-        deadline_s = max(now.deadline_s, now.now_s + _GRACE_S)
+        arrives_s = ordered_s + self._loads.latency_down_s
         underway = now.now_s - ordered_s < self._loads.settle_s
-        late = underway & (ordered_s + self._loads.latency_down_s > deadline_s)
+        if not underway.any():
+            return np.zeros(len(self._loads))
         before_w = np.where(changed, self._counted_before, memory.before_w)
-        now_w = np.where(np.isfinite(now.measured_w), now.measured_w, before_w)
-        # Nor does one count as fallen that was seen not to have, when its order should have arrived.
-        overdue = underway & (memory.seen_s >= ordered_s + self._loads.latency_down_s)
-        late |= overdue & (now_w > tolerated_w(self._counted))
-        if not late.any():
-            return float(self._counted.sum())
         # Until its order arrives, a load draws what it draws now.
-        return float(np.where(late, np.maximum(now_w, self._counted), self._counted).sum())
+        now_w = np.where(np.isfinite(now.measured_w), now.measured_w, before_w)
+        late = arrives_s > deadline_s
+        # Nor does one count as fallen that was seen not to have, when its order should have arrived.
+        overdue = (memory.seen_s >= arrives_s) & (now_w > tolerated_w(self._counted))
+        return np.where(underway & (late | overdue), np.maximum(now_w - self._counted, 0.0), 0.0)
 
     def bridge(self) -> None:
         """What slow loads still draw at the deadline is taken over by fast ones until they have fallen."""

@@ -213,6 +213,16 @@ def test_an_announced_step_is_ordered_to_each_load_its_latency_earlier() -> None
     assert all(2 <= ordered_at[load] <= 6 for load in range(3, 6))
 
 
+def test_what_slow_loads_still_draw_at_an_announced_step_is_bridged_by_then() -> None:
+    park = Park(loads_of(*[STOCK] * 4, *[MINER] * 6))
+    full_w = float(park.measured_w.sum())
+    park.carry_out(park.plan(full_w, ahead=[Ahead(26.0, 24_000.0)]))
+    fast_w = park.memory.at_level_w()[4:]
+    park.look(24, *[3_050.0] * 4, *fast_w)  # none of the slow ones has fallen
+    plan = park.plan(full_w, ahead=[Ahead(2.0, 24_000.0)])
+    assert 4 * 3_050 + plan.counted_w[4:].sum() <= 24_000
+
+
 def test_nothing_rises_into_an_announced_step() -> None:
     park = Park(loads_of(*[STOCK] * 3)).at(0, 0, 0)
     assert park.plan(9_200).level.tolist() == [2, 2, 2]
