@@ -1,6 +1,6 @@
 """What a device profile says: plain data that drives the driver, the allocator and the simulator alike."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from drivers.quantity import QUANTITY_BY_NAME, Quantity
@@ -52,6 +52,10 @@ class WordOrder(StrEnum):
     LITTLE = "little"
 
 
+WORTH_BRIDGING = 31
+"""Registers of a hole that cost less on TCP than another request."""
+
+
 @dataclass(frozen=True, slots=True)
 class RegisterPoint:
     """A value in a Modbus device. `raw * scale` is in the unit of its quantity."""
@@ -64,8 +68,15 @@ class RegisterPoint:
     """Function code that reads it: 3 or 4."""
     word_order: WordOrder
     scale: float = 1.0
+    """Negative where the device counts export as positive."""
     sentinel: int | None = None
     """Raw value (unsigned) that means "not available"."""
+    unit: str = ""
+    """Of the scaled value; empty = a plain number."""
+    times: str | None = None
+    """Name of the point whose value multiplies this one, as a nominal power does a percentage."""
+    exponent: str | None = None
+    """Name of the point whose value is the power of ten that multiplies this one."""
 
     @property
     def quantity(self) -> Quantity | None:
@@ -81,6 +92,7 @@ class FieldPoint:
     field: str
     """Dotted path in the message."""
     scale: float = 1.0
+    unit: str = ""
 
     @property
     def quantity(self) -> Quantity | None:
@@ -89,13 +101,91 @@ class FieldPoint:
 
 
 @dataclass(frozen=True, slots=True)
+class TextPoint:
+    """Characters in registers, two in each: a model or a serial number."""
+
+    name: str
+    address: int
+    """Wire address, 0-based."""
+    words: int
+    function: int
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityCheck:
+    """What a point must show before the device is believed to be what the profile says."""
+
+    point: str
+    """Name of a register point or a text point."""
+    values: tuple[float, ...] = ()
+    texts: tuple[str, ...] = ()
+    """The text begins with one of these."""
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRules:
+    """What a device lets itself be asked for."""
+
+    max_span: int = 125
+    """Most registers in a read."""
+    barriers: tuple[int, ...] = ()
+    """Addresses that no block may cross: a block ends before or starts at each."""
+    max_gap: int = WORTH_BRIDGING
+    """Longest hole between points that is read along."""
+    length_multiple: int = 1
+    """The number of registers in a read is a multiple of this."""
+    start_multiple: int = 1
+    """A read starts at a multiple of this."""
+    one_request_per_point: bool = False
+    readable: tuple[tuple[int, int], ...] = ()
+    """First and last address of each range that can be read; empty = not declared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pacing:
+    """How much haste a device bears. On a shared connection the slowest unit's pace is everyone's."""
+
+    pause_after_connect_s: float = 0.0
+    pause_between_requests_s: float = 0.0
+    """From an answer, or the lack of it, to the next request."""
+    close_after_sweep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ModbusMap:
     """The register map."""
 
     points: tuple[RegisterPoint, ...]
-    max_span: int
-    barriers: tuple[int, ...]
-    """Addresses that no block may cross: a block ends before or starts at each."""
+    reads: ReadRules = ReadRules()
+    texts: tuple[TextPoint, ...] = ()
+    identity: tuple[IdentityCheck, ...] = ()
+    """All must hold before the first use and before any write."""
+    pacing: Pacing = Pacing()
+
+
+class Origin(StrEnum):
+    """Where the words of a test vector come from."""
+
+    SOURCE = "source"
+    """Copied from the source that is named."""
+    DERIVED = "derived"
+    """Worked out by hand from the type and the scale that the sources state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vector:
+    """Raw words of a point and what they mean."""
+
+    point: str
+    words: tuple[int, ...]
+    """In wire order."""
+    value: float | str | None
+    """In the point's unit; `None` = not available."""
+    origin: Origin
+    source: str
+    """Which source, if they were copied; else how they were derived."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,3 +275,11 @@ class Profile:
     """TH/s or GPUs at full output; 0 without output."""
     operating_points: tuple[OperatingPoint, ...]
     """Ascending watts; empty if the device cannot be controlled."""
+    warning: str = ""
+    """What an operator should know before relying on it."""
+    vectors: tuple[Vector, ...] = field(default=(), compare=False)
+
+    @property
+    def may_be_written(self) -> bool:
+        """Whether its writes were seen to work: on hardware, or on the simulator it is made for."""
+        return self.trust in {Trust.SIMULATED, Trust.HARDWARE_VERIFIED}

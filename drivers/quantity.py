@@ -27,3 +27,12 @@ QUANTITIES: tuple[Quantity, ...] = tuple(Quantity)
 COLUMN: dict[Quantity, int] = {quantity: index for index, quantity in enumerate(QUANTITIES)}
 """Column of a quantity in the site table."""
 QUANTITY_BY_NAME: dict[str, Quantity] = {quantity.value: quantity for quantity in QUANTITIES}
+
+UNIT: dict[Quantity, str] = {
+    Quantity.POWER: "W",
+    Quantity.ENERGY_IMPORT: "Wh",
+    Quantity.HASHRATE: "TH/s",
+    Quantity.GPU_ACTIVE: "GPUs",
+    Quantity.SETPOINT: "W",
+    Quantity.SERIAL: "",
+}

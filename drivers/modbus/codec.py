@@ -2,9 +2,12 @@
 
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from drivers.profile import RegisterPoint, WordOrder, WordType
+from drivers.profile import RegisterPoint, TextPoint, WordOrder, WordType
+
+MOST_POWER = 10
+"""A larger power of ten is no scale factor (SunSpec allows -10 to 10)."""
 
 _CODES = {
     WordType.U16: "H",
@@ -61,6 +64,20 @@ def decode_words(point: RegisterPoint, words: Sequence[int]) -> float | None:
     return scaled if math.isfinite(scaled) else None
 
 
+def scaled(
+    value: float | None, times: str | None, exponent: str | None, values: Mapping[str, float | None]
+) -> float | None:
+    """A value after the points that scale it; without one of them it is not available."""
+    for name, power in ((times, False), (exponent, True)):
+        if name is None or value is None:
+            continue
+        factor = values.get(name)
+        if factor is None or (power and abs(factor) > MOST_POWER):
+            return None
+        value *= 10.0**factor if power else factor
+    return value
+
+
 def encode_value(point: RegisterPoint, value: float | None) -> tuple[int, ...]:
     """The registers of a value, in wire order; `None` = "not available" (sentinel, NaN).
 
@@ -87,6 +104,25 @@ def encode_raw(point: RegisterPoint, raw: int) -> tuple[int, ...]:
         raise ValueError(f"{point.name}: raw value {raw} does not fit into {point.type}") from None
     words = _WORDS[point.type.words].unpack(packed)
     return words if point.word_order is WordOrder.BIG else tuple(reversed(words))
+
+
+def decode_text(words: Sequence[int]) -> str | None:
+    """The characters of text registers, without what fills them up; `None` = there is none."""
+    raw = b"".join(word.to_bytes(2, "big") for word in words)
+    text = raw.split(b"\0", 1)[0].decode("ascii", errors="replace").strip()
+    return text if text and not set(raw) <= {0xFF} else None
+
+
+def encode_text(point: TextPoint, text: str) -> tuple[int, ...]:
+    """The registers of a text, filled up with zeros.
+
+    Raises:
+        ValueError: it is too long, or not ASCII.
+    """
+    raw = text.encode("ascii")
+    if len(raw) > 2 * point.words:
+        raise ValueError(f"{point.name}: {text!r} does not fit into {point.words} registers")
+    return struct.unpack(f">{point.words}H", raw.ljust(2 * point.words, b"\0"))
 
 
 def _absent(point: RegisterPoint) -> bytes:

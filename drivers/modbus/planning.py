@@ -1,12 +1,12 @@
 """Which registers to ask for together. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from drivers.profile import RegisterPoint
+from drivers.profile import ReadRules, RegisterPoint
 
-WORTH_BRIDGING = 31
-"""Registers of a hole that cost less on TCP than another request."""
+REGISTERS = 0x10000
+"""Addresses there are."""
 
 
 class Block(NamedTuple):
@@ -25,45 +25,49 @@ class Block(NamedTuple):
         )
 
 
-def plan_reads(
-    points: Iterable[RegisterPoint],
-    max_span: int,
-    barriers: Sequence[int] = (),
-    worth_bridging: int = WORTH_BRIDGING,
-) -> tuple[Block, ...]:
+def plan_reads(points: Iterable[RegisterPoint], rules: ReadRules) -> tuple[Block, ...]:
     """Blocks that together hold every point whole; the same for any order of the points.
 
-    Points may repeat, overlap and lie inside one another. A hole is bridged if it is no longer than
-    `worth_bridging`.
+    Points may repeat, overlap and lie inside one another. A block starts and ends where the device
+    wants it to, so it may hold a few registers more than its points.
 
     Args:
         points: what to read.
-        max_span: most registers in a block.
-        barriers: addresses that no block crosses: a block ends before or starts at each.
-        worth_bridging: longest hole to read along.
+        rules: what the device lets itself be asked for.
 
     Raises:
-        ValueError: a point is longer than `max_span` or crosses a barrier.
+        ValueError: no request that the rules allow holds a point whole.
     """
-    blocks: list[Block] = []
-    wanted = {(point.function, point.address, point.address + point.type.words) for point in points}
-    for function, start, end in sorted(wanted):
-        if end - start > max_span or _crosses(start, end, barriers):
+    spans: list[tuple[int, int, int]] = []
+    for function, start, end in sorted({(p.function, p.address, p.address + p.type.words) for p in points}):
+        if fitted(start, end, rules) is None:
             raise ValueError(f"registers {start} to {end - 1} cannot be read in one request")
-        if blocks and blocks[-1].function == function:
-            last = blocks[-1]
+        if spans and not rules.one_request_per_point and spans[-1][0] == function:
+            _, first, last = spans[-1]
             # A point may end inside the block so far: the block never shrinks.
-            merged_end = max(last.address + last.length, end)
-            if (
-                start - (last.address + last.length) <= worth_bridging
-                and merged_end - last.address <= max_span
-                and not _crosses(last.address, merged_end, barriers)
-            ):
-                blocks[-1] = Block(function, last.address, merged_end - last.address)
+            merged = max(last, end)
+            if start - last <= rules.max_gap and fitted(first, merged, rules) is not None:
+                spans[-1] = (function, first, merged)
                 continue
-        blocks.append(Block(function, start, end - start))
-    return tuple(blocks)
+        spans.append((function, start, end))
+    return tuple(Block(function, *_fitted(start, end, rules)) for function, start, end in spans)
 
 
-def _crosses(start: int, end: int, barriers: Sequence[int]) -> bool:
-    return any(start < barrier < end for barrier in barriers)
+def fitted(start: int, end: int, rules: ReadRules) -> tuple[int, int] | None:
+    """Address and length of the request for the registers from `start` to before `end`; `None` = none may."""
+    address = start - start % rules.start_multiple
+    length = -(-(end - address) // rules.length_multiple) * rules.length_multiple
+    stop = address + length
+    if length > rules.max_span or stop > REGISTERS:
+        return None
+    if any(address < barrier < stop for barrier in rules.barriers):
+        return None
+    if rules.readable and not any(first <= address and stop <= last + 1 for first, last in rules.readable):
+        return None
+    return address, length
+
+
+def _fitted(start: int, end: int, rules: ReadRules) -> tuple[int, int]:
+    place = fitted(start, end, rules)
+    assert place is not None  # what was merged was fitted
+    return place

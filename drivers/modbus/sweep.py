@@ -3,8 +3,9 @@
 import functools
 import math
 import struct
+from typing import cast
 
-from drivers.modbus.codec import sentinel_value, struct_code
+from drivers.modbus.codec import scaled, sentinel_value, struct_code
 from drivers.modbus.planning import plan_reads
 from drivers.profile import ModbusMap, Profile, RegisterCommand, RegisterPoint, Setpoint, WordOrder
 from drivers.quantity import Quantity
@@ -17,11 +18,11 @@ class SweepPlan:
     at `offsets[i]`.
     """
 
-    __slots__ = ("_columns", "_struct", "_swapped", "blocks", "offsets", "size")
+    __slots__ = ("_columns", "_scaled", "_struct", "_swapped", "_unwanted", "blocks", "offsets", "size")
 
     def __init__(self, register_map: ModbusMap, setpoint: Setpoint | None) -> None:
-        points = [point for point in register_map.points if point.quantity is not None]
-        self.blocks = plan_reads(points, register_map.max_span, register_map.barriers)
+        points = _needed(register_map)
+        self.blocks = plan_reads(points, register_map.reads)
         self.offsets = tuple(
             sum(2 * block.length for block in self.blocks[:index]) for index in range(len(self.blocks))
         )
@@ -34,9 +35,10 @@ class SweepPlan:
             if point.word_order is WordOrder.LITTLE and point.type.words > 1
         )
         self._columns = tuple(
-            (Quantity(point.name), point.scale, sentinel_value(point), _special(point, setpoint))
-            for _, point in placed
+            (point.name, point.scale, sentinel_value(point), _special(point, setpoint)) for _, point in placed
         )
+        self._scaled = tuple((Quantity(p.name), p.times, p.exponent) for p in points if p.times or p.exponent)
+        self._unwanted = tuple(point.name for point in points if point.quantity is None)
 
     def _place(self, point: RegisterPoint) -> int:
         for block, offset in zip(self.blocks, self.offsets, strict=True):
@@ -53,18 +55,22 @@ class SweepPlan:
         for start, end in self._swapped:
             words = [registers[at : at + 2] for at in range(start, end, 2)]
             registers[start:end] = b"".join(reversed(words))
-        values: dict[Quantity, float | None] = {}
-        for raw, (quantity, scale, sentinel, special) in zip(
+        values: dict[str, float | None] = {}
+        for raw, (name, scale, sentinel, special) in zip(
             self._struct.unpack(registers), self._columns, strict=True
         ):
             if raw == sentinel:
-                values[quantity] = None
+                values[name] = None
             elif special is not None and raw in special:
-                values[quantity] = special[raw]
+                values[name] = special[raw]
             else:
                 value = raw * scale
-                values[quantity] = value if math.isfinite(value) else None
-        return values
+                values[name] = value if math.isfinite(value) else None
+        for quantity, times, exponent in self._scaled:
+            values[quantity] = scaled(values[quantity], times, exponent, values)
+        for name in self._unwanted:
+            del values[name]
+        return cast("dict[Quantity, float | None]", values)  # a quantity is its name
 
 
 @functools.cache
@@ -72,6 +78,13 @@ def sweep_plan(profile: Profile) -> SweepPlan:
     """The plan of a Modbus profile, made once."""
     assert isinstance(profile.map, ModbusMap)
     return SweepPlan(profile.map, profile.setpoint)
+
+
+def _needed(register_map: ModbusMap) -> list[RegisterPoint]:
+    """The points of the quantities, and those that their values depend on."""
+    wanted = [point for point in register_map.points if point.quantity is not None]
+    others = {name for point in wanted for name in (point.times, point.exponent) if name is not None}
+    return wanted + [p for p in register_map.points if p.name in others and p.quantity is None]
 
 
 def _layout(placed: list[tuple[int, RegisterPoint]], size: int) -> str:

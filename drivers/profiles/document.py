@@ -1,13 +1,30 @@
 """The TOML form of a device profile as strict models: what each table may say by itself."""
 
-from typing import Literal, Self
+from enum import StrEnum
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from drivers.profile import OutputKind, Role, Trust, WordOrder, WordType
+from drivers.profile import WORTH_BRIDGING, Origin, OutputKind, ReadRules, Role, Trust, WordOrder, WordType
 
 MAX_SPAN = 125
 """Registers that one Modbus read can carry."""
+
+Address = Annotated[int, Field(ge=0, le=0x10000)]
+Word = Annotated[int, Field(ge=0, le=0xFFFF)]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+Pause = Annotated[float, Field(ge=0, le=60)]
+Unit = Literal[
+    "", "W", "Wh", "V", "A", "Hz", "VA", "var", "varh", "%", "°", "°C", "s", "TH/s", "GPUs", "bar", "kPa"
+]
+"""Units without a prefix: a profile scales kilowatts to watts."""
+
+
+class Sign(StrEnum):
+    """Which direction of power the device counts as positive."""
+
+    IMPORT = "import"
+    EXPORT = "export"
 
 
 class Table(BaseModel):
@@ -27,10 +44,45 @@ class OutputTable(Table):
 class ModbusTable(Table):
     """`[modbus]`."""
 
-    function: Literal[3, 4]
-    word_order: WordOrder
-    max_span: int = Field(default=MAX_SPAN, ge=1, le=MAX_SPAN)
-    barriers: tuple[int, ...] = ()
+    function: Literal[3, 4] = Field(description="function code that reads the points: 3 = holding, 4 = input")
+    word_order: WordOrder = Field(description="which word of a longer value comes first: big = the high one")
+    address_base: Literal[0, 1] = Field(
+        default=0, description="0 = addresses as on the wire; 1 = register numbers, one more than on the wire"
+    )
+    max_span: int = Field(default=MAX_SPAN, ge=1, le=MAX_SPAN, description="most registers in a read")
+    barriers: tuple[Address, ...] = Field(default=(), description="addresses that no read may cross")
+    max_gap: int = Field(
+        default=WORTH_BRIDGING,
+        ge=0,
+        le=MAX_SPAN,
+        description="longest hole between points that is read along",
+    )
+    length_multiple: int = Field(
+        default=1, ge=1, le=8, description="the number of registers in a read is a multiple of this"
+    )
+    start_multiple: int = Field(
+        default=1, ge=1, le=8, description="a read starts at a wire address that is a multiple of this"
+    )
+    one_request_per_point: bool = Field(default=False, description="true = never read two points together")
+    readable: tuple[tuple[Address, Address], ...] = Field(
+        default=(), description="first and last address of each range that can be read; empty = not known"
+    )
+    pause_after_connect_s: Pause = Field(default=0.0, description="from the connection to the first request")
+    pause_between_requests_s: Pause = Field(default=0.0, description="from an answer to the next request")
+    close_after_sweep: bool = Field(default=False, description="true = close the connection after every poll")
+
+    def rules(self) -> ReadRules:
+        """What the device lets itself be asked for, in wire addresses."""
+        base = self.address_base
+        return ReadRules(
+            max_span=self.max_span,
+            barriers=tuple(sorted(barrier - base for barrier in self.barriers)),
+            max_gap=self.max_gap,
+            length_multiple=self.length_multiple,
+            start_multiple=self.start_multiple,
+            one_request_per_point=self.one_request_per_point,
+            readable=tuple((first - base, last - base) for first, last in self.readable),
+        )
 
 
 class MqttTable(Table):
@@ -43,20 +95,67 @@ class MqttTable(Table):
 class PointTable(Table):
     """A row of `[[points]]`: a register (address, type) or a field of a message."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    address: int | None = Field(default=None, ge=0, le=0xFFFF)
-    type: WordType | None = None
-    function: Literal[3, 4] | None = None
-    word_order: WordOrder | None = None
-    sentinel: int | None = Field(default=None, ge=0)
-    field: str | None = Field(default=None, pattern=r"^[^.]+(\.[^.]+)*$")
-    scale: float = Field(default=1.0, gt=0)
+    name: Name = Field(description="power, energy_import … reach the site table; any other name is for probe")
+    address: Address | None = Field(default=None, description="of its first register; see address_base")
+    type: WordType | None = Field(default=None, description="type of the raw value")
+    function: Literal[3, 4] | None = Field(default=None, description="if not as in [modbus]")
+    word_order: WordOrder | None = Field(default=None, description="if not as in [modbus]")
+    sentinel: int | None = Field(
+        default=None, ge=0, description='raw value, read as unsigned, that means "not available"'
+    )
+    field: str | None = Field(
+        default=None, pattern=r"^[^.]+(\.[^.]+)*$", description="dotted path in the message of an MQTT device"
+    )
+    scale: float = Field(default=1.0, gt=0, description="raw value times this is the value in its unit")
+    sign: Sign = Field(default=Sign.IMPORT, description="which direction of power is positive in the device")
+    unit: Unit = Field(default="", description="of the scaled value; a known quantity has its own")
+    times: Name | None = Field(default=None, description="point whose value multiplies this one")
+    exponent: Name | None = Field(
+        default=None, description="point whose value is the power of ten that multiplies this one"
+    )
+
+
+class TextTable(Table):
+    """A row of `[[texts]]`: characters in registers."""
+
+    name: Name = Field(description="any name that no point has")
+    address: Address = Field(description="of its first register; see address_base")
+    words: int = Field(ge=1, le=MAX_SPAN, description="registers, of two characters each")
+    function: Literal[3, 4] | None = Field(default=None, description="if not as in [modbus]")
+
+
+class IdentityTable(Table):
+    """A row of `[[identity]]`: what must hold before the device is used or written."""
+
+    point: Name = Field(description="name of a point or a text")
+    values: tuple[float, ...] = Field(default=(), description="the point shows one of these")
+    texts: tuple[str, ...] = Field(default=(), description="the text begins with one of these")
+    minimum: float | None = Field(default=None, description="the point's value is not below this")
+    maximum: float | None = Field(default=None, description="the point's value is not above this")
+
+
+class VectorTable(Table):
+    """A row of `[[vectors]]`: raw words of a point and the value that they mean."""
+
+    point: Name = Field(description="name of a point or a text")
+    words: tuple[Word, ...] = Field(min_length=1, description="registers in the order of the wire")
+    value: float | None = Field(default=None, description="in the point's unit")
+    text: str | None = Field(default=None, description="of a text")
+    absent: bool = Field(default=False, description='true = these words mean "not available"')
+    origin: Origin = Field(description="source = copied from the named source; derived = by type and scale")
+    source: str = Field(min_length=1, description="which source, or how it was derived")
+
+    @model_validator(mode="after")
+    def _one_meaning(self) -> Self:
+        if (self.value is not None) + (self.text is not None) + self.absent != 1:
+            raise ValueError("say exactly one of value, text and absent = true")
+        return self
 
 
 class RegisterTable(Table):
     """`setpoint.point`."""
 
-    address: int = Field(ge=0, le=0xFFFF)
+    address: Address
     type: WordType
     word_order: WordOrder | None = None
     scale: float = Field(default=1.0, gt=0)
@@ -111,6 +210,10 @@ class Document(Table):
     output: OutputTable | None = None
     modbus: ModbusTable | None = None
     mqtt: MqttTable | None = None
+    warning: str = Field(default="", description="what an operator should know before relying on it")
     points: tuple[PointTable, ...] = Field(min_length=1)
+    texts: tuple[TextTable, ...] = ()
+    identity: tuple[IdentityTable, ...] = ()
+    vectors: tuple[VectorTable, ...] = ()
     setpoint: SetpointTable | None = None
     operating_points: tuple[OperatingPointTable, ...] = ()

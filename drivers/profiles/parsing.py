@@ -9,17 +9,22 @@ from pydantic import ValidationError
 from drivers.errors import ProfileError
 from drivers.profile import (
     FieldPoint,
+    IdentityCheck,
     MessageCommand,
     ModbusMap,
     MqttMap,
     OperatingPoint,
+    Pacing,
     Profile,
     RegisterCommand,
     RegisterPoint,
     Setpoint,
+    TextPoint,
+    Vector,
 )
-from drivers.profiles.document import Document, ModbusTable, SetpointTable
+from drivers.profiles.document import Document, ModbusTable, PointTable, SetpointTable, Sign, VectorTable
 from drivers.profiles.rules import mistakes
+from drivers.quantity import QUANTITY_BY_NAME, UNIT
 
 _T = TypeVar("_T")
 
@@ -72,24 +77,58 @@ def _profile(name: str, document: Document) -> Profile:
 
 
 def _modbus_map(document: Document, modbus: ModbusTable) -> ModbusMap:
+    base = modbus.address_base
     points = tuple(
         RegisterPoint(
             name=point.name,
-            address=_present(point.address),
+            address=_present(point.address) - base,
             type=_present(point.type),
             function=point.function or modbus.function,
             word_order=point.word_order or modbus.word_order,
-            scale=point.scale,
+            scale=point.scale if point.sign is Sign.IMPORT else -point.scale,
             sentinel=point.sentinel,
+            unit=_unit(point),
+            times=point.times,
+            exponent=point.exponent,
         )
         for point in document.points
     )
-    return ModbusMap(points, modbus.max_span, tuple(sorted(modbus.barriers)))
+    texts = tuple(
+        TextPoint(text.name, text.address - base, text.words, text.function or modbus.function)
+        for text in document.texts
+    )
+    pacing = Pacing(
+        modbus.pause_after_connect_s,
+        modbus.pause_between_requests_s,
+        close_after_sweep=modbus.close_after_sweep,
+    )
+    identity = tuple(
+        IdentityCheck(check.point, check.values, check.texts, check.minimum, check.maximum)
+        for check in document.identity
+    )
+    return ModbusMap(points, modbus.rules(), texts, identity, pacing)
+
+
+def _unit(point: PointTable) -> str:
+    quantity = QUANTITY_BY_NAME.get(point.name)
+    return UNIT[quantity] if quantity is not None else point.unit
+
+
+def _vector(table: VectorTable) -> Vector:
+    return Vector(
+        table.point,
+        table.words,
+        None if table.absent else table.value if table.text is None else table.text,
+        table.origin,
+        table.source,
+    )
 
 
 def _mqtt_map(document: Document) -> MqttMap:
     mqtt = _present(document.mqtt)
-    points = tuple(FieldPoint(point.name, _present(point.field), point.scale) for point in document.points)
+    points = tuple(
+        FieldPoint(point.name, _present(point.field), point.scale, _unit(point)) for point in document.points
+    )
     return MqttMap(points, mqtt.state_topic, mqtt.period_s)
 
 
@@ -120,7 +159,7 @@ def _command(document: Document, setpoint: SetpointTable) -> RegisterCommand | M
     return RegisterCommand(
         point=RegisterPoint(
             name="setpoint",
-            address=register.address,
+            address=register.address - document.modbus.address_base,
             type=register.type,
             function=document.modbus.function,
             word_order=register.word_order or document.modbus.word_order,

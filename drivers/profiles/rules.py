@@ -2,14 +2,17 @@
 
 from collections.abc import Iterator
 
+from drivers.modbus.planning import REGISTERS, fitted
 from drivers.profile import Role, WordType
 from drivers.profiles.document import (
     Document,
     ModbusTable,
     OperatingPointTable,
+    PointTable,
     RegisterTable,
     SetpointTable,
 )
+from drivers.quantity import QUANTITY_BY_NAME, UNIT
 
 _ON_GRID = 1e-6
 """How far from a whole number of raw steps a power step may be: rounding, no more."""
@@ -39,6 +42,7 @@ def _register_mistakes(document: Document, modbus: ModbusTable) -> Iterator[str]
             continue
         first, words = point.address, point.type.words
         yield from _place_mistakes(key, first, words, modbus)
+        yield from _scaling_mistakes(key, point, document)
         if point.sentinel is not None and point.sentinel >= 1 << 16 * words:
             yield f"{key}.sentinel: does not fit into {point.type}"
         function = point.function or modbus.function
@@ -47,6 +51,9 @@ def _register_mistakes(document: Document, modbus: ModbusTable) -> Iterator[str]
             if other != point.name:
                 yield f"{key}.address: register {address} is already {other!r}"
                 break
+    yield from _text_mistakes(document, modbus)
+    yield from _identity_mistakes(document)
+    yield from _vector_mistakes(document)
     if document.setpoint is not None:
         if document.setpoint.point is not None:
             place = document.setpoint.point
@@ -55,13 +62,68 @@ def _register_mistakes(document: Document, modbus: ModbusTable) -> Iterator[str]
 
 
 def _place_mistakes(key: str, first: int, words: int, modbus: ModbusTable) -> Iterator[str]:
-    if first + words > 0x10000:
-        yield f"{key}.address: {words} registers from {first} end beyond 65535"
-    if words > modbus.max_span:
+    wire = first - modbus.address_base
+    if wire < 0:
+        yield f"{key}.address: register numbers begin at {modbus.address_base}"
+    elif wire + words > REGISTERS:
+        yield f"{key}.address: {words} registers from {first} end beyond {0xFFFF + modbus.address_base}"
+    elif words > modbus.max_span:
         yield f"{key}.type: takes {words} registers, max_span is {modbus.max_span}"
-    for barrier in modbus.barriers:
-        if first < barrier < first + words:
-            yield f"{key}.address: the barrier at {barrier} would tear the value"
+    elif torn := [barrier for barrier in modbus.barriers if first < barrier < first + words]:
+        yield f"{key}.address: the barrier at {torn[0]} would tear the value"
+    elif fitted(wire, wire + words, modbus.rules()) is None:
+        yield f"{key}.address: no read that [modbus] allows holds these {words} registers"
+
+
+def _scaling_mistakes(key: str, point: PointTable, document: Document) -> Iterator[str]:
+    plain = {other.name for other in document.points if other.times is None and other.exponent is None}
+    for what, name in (("times", point.times), ("exponent", point.exponent)):
+        if name is not None and (name not in plain or name == point.name):
+            yield f"{key}.{what}: {name!r} is no other point with a plain value"
+    quantity = QUANTITY_BY_NAME.get(point.name)
+    if quantity is not None and point.unit not in {"", UNIT[quantity]}:
+        yield f"{key}.unit: {point.name} is always in {UNIT[quantity]!r}"
+
+
+def _text_mistakes(document: Document, modbus: ModbusTable) -> Iterator[str]:
+    names = [point.name for point in document.points]
+    for index, text in enumerate(document.texts):
+        if text.name in names:
+            yield f"texts.{index}.name: {text.name!r} is there twice"
+        names.append(text.name)
+        yield from _place_mistakes(f"texts.{index}", text.address, text.words, modbus)
+
+
+def _identity_mistakes(document: Document) -> Iterator[str]:
+    points, texts = {point.name for point in document.points}, {text.name for text in document.texts}
+    for index, check in enumerate(document.identity):
+        window = check.minimum is not None or check.maximum is not None
+        if check.point in texts:
+            if not check.texts or check.values or window:
+                yield f"identity.{index}: a text is checked by texts"
+        elif check.point not in points:
+            yield f"identity.{index}.point: there is no point or text {check.point!r}"
+        elif check.texts or bool(check.values) == window:
+            yield f"identity.{index}: a point is checked either by values or by minimum and maximum"
+        elif check.minimum is not None and check.maximum is not None and check.minimum > check.maximum:
+            yield f"identity.{index}.minimum: above maximum"
+
+
+def _vector_mistakes(document: Document) -> Iterator[str]:
+    points = {point.name: point for point in document.points}
+    texts = {text.name: text for text in document.texts}
+    for index, vector in enumerate(document.vectors):
+        if vector.point in texts:
+            words, fits = texts[vector.point].words, vector.text is not None
+        elif vector.point in points and (kind := points[vector.point].type) is not None:
+            words, fits = kind.words, vector.text is None
+        else:
+            yield f"vectors.{index}.point: there is no point or text {vector.point!r}"
+            continue
+        if len(vector.words) != words:
+            yield f"vectors.{index}.words: {vector.point} has {words} registers, not {len(vector.words)}"
+        if not fits:
+            yield f"vectors.{index}: a point has a value, a text has a text"
 
 
 def _register_command_mistakes(setpoint: SetpointTable, document: Document) -> Iterator[str]:
@@ -112,9 +174,11 @@ def _raw_mistakes(setpoint: SetpointTable, point: RegisterTable, sleep: int, no_
 
 def _message_mistakes(document: Document) -> Iterator[str]:
     for index, point in enumerate(document.points):
-        registers = (point.address, point.type, point.function, point.word_order, point.sentinel)
+        registers = (point.address, point.type, point.function, point.word_order, point.sentinel, point.times)
         if point.field is None or any(value is not None for value in registers):
             yield f"points.{index}: a point of an MQTT device has a field, and no address or type"
+    if document.texts or document.identity or document.vectors:
+        yield "texts, identity and vectors: belong to a Modbus device"
     setpoint = document.setpoint
     if setpoint is None:
         return

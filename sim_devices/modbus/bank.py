@@ -2,8 +2,9 @@
 
 import struct
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
-from drivers.modbus.codec import decode_words, encode_raw, encode_value
+from drivers.modbus.codec import decode_words, encode_raw, encode_text, encode_value, scaled
 from drivers.profile import ModbusMap, Profile, RegisterCommand, RegisterPoint
 from drivers.quantity import Quantity
 from sim_devices.faults import DeviceFaults
@@ -18,13 +19,28 @@ MAX_WRITE = 123
 
 
 class RegisterBank:
-    """Answers the PDUs of one unit. Holes within the map read as 0, as in most devices."""
+    """Answers the PDUs of one unit. Holes within the map read as 0, as in most devices.
 
-    def __init__(self, profile: Profile, instrument: Instrument, faults: DeviceFaults) -> None:
+    Args:
+        profile: the register map.
+        instrument: what is shown in it.
+        faults: what is wrong with the unit.
+        texts: what its text registers say, by name.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        instrument: Instrument,
+        faults: DeviceFaults,
+        texts: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         if not isinstance(profile.map, ModbusMap):
             raise TypeError(f"{profile.name} is no Modbus profile")
         self.faults = faults
         self._map = profile.map
+        self._points = {point.name: point for point in profile.map.points}
+        self._texts = texts
         self._instrument = instrument
         command = profile.setpoint.command if profile.setpoint else None
         self._command = command if isinstance(command, RegisterCommand) else None
@@ -66,19 +82,28 @@ class RegisterBank:
         if not 1 <= count <= MAX_READ:
             raise ModbusRefusal(ExceptionCode.ILLEGAL_VALUE)
         points = [point for point in self._map.points if point.function == function]
-        if not points:
+        texts = [text for text in self._map.texts if text.function == function]
+        spans = [(point.address, _end(point)) for point in points]
+        spans += [(text.address, text.address + text.words) for text in texts]
+        if not spans:
             raise ModbusRefusal(ExceptionCode.ILLEGAL_FUNCTION)
-        end = address + count
-        if address < min(point.address for point in points) or end > max(map(_end, points)):
+        end, rules = address + count, self._map.reads
+        if address % rules.start_multiple or count % rules.length_multiple or count > rules.max_span:
+            raise ModbusRefusal(ExceptionCode.ILLEGAL_VALUE)
+        # Whoever must read in multiples reads a little more than there is.
+        first = min(start for start, _ in spans) - rules.start_multiple + 1
+        last = max(stop for _, stop in spans) + rules.length_multiple - 1
+        if address < first or end > last:
             raise ModbusRefusal(ExceptionCode.ILLEGAL_ADDRESS)
-        if any(address < barrier < end for barrier in self._map.barriers):
+        if any(address < barrier < end for barrier in rules.barriers):
             raise ModbusRefusal(ExceptionCode.ILLEGAL_ADDRESS)
+        shown = [(point.address, self._words(point)) for point in points if _meets(point, address, end)]
+        shown += [(text.address, encode_text(text, self._texts.get(text.name, ""))) for text in texts]
         words = [0] * count
-        for point in points:
-            if point.address < end and _end(point) > address:
-                for place, word in enumerate(self._words(point), start=point.address - address):
-                    if 0 <= place < count:
-                        words[place] = word
+        for start, held in shown:
+            for place, word in enumerate(held, start=start - address):
+                if 0 <= place < count:
+                    words[place] = word
         return tuple(words)
 
     def write(self, address: int, words: tuple[int, ...]) -> None:
@@ -122,7 +147,12 @@ class RegisterBank:
                 return encode_raw(point, self._command.no_limit_value)
             if value == 0:
                 return encode_raw(point, self._command.sleep_value)
-        return encode_value(point, value)
+        factor = scaled(1.0, point.times, point.exponent, self._scales(point))
+        return encode_value(point, None if value is None or not factor else value / factor)
+
+    def _scales(self, point: RegisterPoint) -> dict[str, float | None]:
+        names = [name for name in (point.times, point.exponent) if name is not None]
+        return {name: decode_words(self._points[name], self._words(self._points[name])) for name in names}
 
     def _value_writer(self, point: RegisterPoint) -> Callable[[tuple[int, ...]], bool]:
         return lambda words: self._instrument.write(point.name, decode_words(point, words))
@@ -140,6 +170,10 @@ class RegisterBank:
 
 def _end(point: RegisterPoint) -> int:
     return point.address + point.type.words
+
+
+def _meets(point: RegisterPoint, start: int, end: int) -> bool:
+    return point.address < end and _end(point) > start
 
 
 def _unpack(form: str, pdu: bytes) -> tuple[int, int]:

@@ -136,7 +136,7 @@ value = 1
 
 REFUSED = [
     ("unknown key", METER, "period_s = 1.0", "perod_s = 1.0", r"t\.toml: perod_s: "),
-    ("unknown key in a point", METER, 'type = "u32"', 'type = "u32"\nunit = "W"', r"points\.0\.unit: "),
+    ("unknown key in a point", METER, 'type = "u32"', 'type = "u32"\ncolour = "red"', r"points\.0\.colour: "),
     ("unknown type", METER, '"u32"', '"u24"', r"points\.0\.type: "),
     ("not TOML", METER, "[modbus]", "[modbus", r"t\.toml: not TOML"),
     ("span beyond 125", METER, "max_span = 20", "max_span = 126", r"modbus\.max_span: "),

@@ -52,7 +52,7 @@ def test_low_word_first(words: list[int]) -> None:
     for name, kind in kinds.items():
         points.append(RegisterPoint(name, address, kind, 3, WordOrder.LITTLE, 0.5, 0))
         address += kind.words
-    values = sweep(SweepPlan(ModbusMap(tuple(points), 125, ()), None), dict(enumerate(words)))
+    values = sweep(SweepPlan(ModbusMap(tuple(points)), None), dict(enumerate(words)))
     for point in points:
         assert values[Quantity(point.name)] == decode_words(
             point, words[point.address : point.address + point.type.words]
