@@ -22,6 +22,8 @@ class Absence(StrEnum):
     """The answer was malformed or out of any plausible range."""
     NOT_AVAILABLE = "not-available"
     """The device says so itself (a sentinel value)."""
+    WRONG_DEVICE = "wrong-device"
+    """What answers there is not what its profile says: it is neither used nor written."""
     SILENT = "silent"
     """An MQTT device has not published for too long."""
 

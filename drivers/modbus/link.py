@@ -29,6 +29,8 @@ from drivers.ports import Absence, FleetSink, WriteResult
 
 CONNECT_TIMEOUT_S = 3.0
 TIMEOUTS_TO_RECONNECT = 2
+_ROUNDING_S = 1e-6
+"""A timer may fire this much early, by the rounding of its time."""
 _log = logging.getLogger(__name__)
 
 
@@ -38,6 +40,8 @@ class LinkState(StrEnum):
     DOWN = "down"
     CONNECTING = "connecting"
     UP = "up"
+    RESTING = "resting"
+    """Closed after a sweep, as a device wants it; opened again when there is something to ask."""
 
 
 class Link(asyncio.BufferedProtocol):
@@ -91,6 +95,13 @@ class Link(asyncio.BufferedProtocol):
         self._write_started = 0.0
         self._transaction = 0
         self._timeouts = 0
+        self._pause_s = 0.0
+        self._close_after_sweep = False
+        self._swept = False
+        """A sweep has ended on this connection."""
+        self._not_before = 0.0
+        """No request goes out earlier, if there are pauses."""
+        self._pausing = False
 
     # --- what the fleet asks for ----------------------------------------------------------------
 
@@ -121,9 +132,9 @@ class Link(asyncio.BufferedProtocol):
         if not unit.order_waits:
             unit.order_waits = True
             self._writes.append(unit)
-        if self.state is LinkState.UP:
+        if self.state is not LinkState.DOWN:
             self._next()
-        elif self.state is LinkState.DOWN and self._loop is not None:
+        elif self._loop is not None:
             # Not from here: whoever orders is not ready for the outcome yet.
             self._loop.call_soon(self._refuse_orders)
 
@@ -135,6 +146,7 @@ class Link(asyncio.BufferedProtocol):
         if not alone_silent:
             self._timeouts += 1
         unit.breaker.failed(now)
+        unit.forget()
         if self._timeouts >= TIMEOUTS_TO_RECONNECT:
             self._down(f"{self._timeouts} requests without an answer", Absence.TIMED_OUT)
         else:
@@ -154,6 +166,7 @@ class Link(asyncio.BufferedProtocol):
         self.state = LinkState.UP
         self._filled, self._timeouts = 0, 0
         _log.debug("%s:%d connected", self.host, self.port)
+        self._take_pace()
         self._next()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -184,17 +197,38 @@ class Link(asyncio.BufferedProtocol):
     # --- requests and answers --------------------------------------------------------------------
 
     def _next(self) -> None:
-        if self._current is not None or self._transport is None or self._loop is None:
+        if self._current is not None or self._loop is None:
             return
-        if self._writes:
-            self._start_write(self._writes.popleft(), self._loop.time())
+        if self._transport is None:
+            if self.state is LinkState.RESTING:
+                self._wake()
+            return
+        now = self._loop.time()
+        if now + _ROUNDING_S < self._not_before and (self._writes or self._reads):
+            self._pause()
+        elif self._writes:
+            unit = self._writes.popleft()
+            if unit.identified:
+                self._start_write(unit, now)
+            else:
+                self._identify_first(unit, now)
         elif self._reads:
-            self._start_read(self._reads.popleft(), self._loop.time())
+            self._start_read(self._reads.popleft(), now)
+        elif self._close_after_sweep and self._swept:
+            self._rest(self._transport)
+
+    def _identify_first(self, unit: PolledUnit, now: float) -> None:
+        """Hold an order back until the device has shown what it is."""
+        unit.order_held = True
+        if unit.sweep_waits:
+            self._reads.remove(unit)
+        unit.sweep_waits, unit.block = True, 0
+        self._start_read(unit, now)
 
     def _start_read(self, unit: PolledUnit, now: float) -> None:
         if unit.block == 0:
             unit.started = now
-        function, address, length = unit.plan.blocks[unit.block]
+        function, address, length = unit.blocks[unit.block]
         self._send(unit, read_request(self._new_transaction(), unit.number, function, address, length), now)
 
     def _start_write(self, unit: PolledUnit, now: float) -> None:
@@ -239,9 +273,9 @@ class Link(asyncio.BufferedProtocol):
         self._next()
 
     def _take_block(self, unit: PolledUnit, start: int, end: int) -> None:
-        function, _, length = unit.plan.blocks[unit.block]
+        function, _, length = unit.blocks[unit.block]
         first = check_read_answer(self._buffer, start, end, unit.number, function, length)
-        offset = unit.plan.offsets[unit.block]
+        offset = unit.offsets[unit.block]
         unit.registers[offset : offset + 2 * length] = self._view[first:end]
 
     def _answered(self, unit: PolledUnit) -> None:
@@ -250,15 +284,32 @@ class Link(asyncio.BufferedProtocol):
             self._end(unit, None, WriteResult.ACKNOWLEDGED)
             return
         unit.block += 1
-        if unit.block < len(unit.plan.blocks):
+        if unit.block < len(unit.blocks):
             self._idle()
             self._reads.appendleft(unit)
             return
         self._idle()
-        unit.sweep_waits = False
+        if not unit.identified:
+            self._identify(unit)
+            return
+        unit.sweep_waits, self._swept = False, True
         unit.trouble = None
         self._tally["ok"] += 1
         self._sink.sampled(unit.row, unit.plan.decode(unit.registers), unit.started)
+
+    def _identify(self, unit: PolledUnit) -> None:
+        """The registers that tell what the device is are there."""
+        assert unit.identity is not None
+        problem = unit.identity.problem(unit.registers)
+        if problem is not None:
+            self._tell(unit, Absence.WRONG_DEVICE, problem)
+            self._fail_sweep(unit, Absence.WRONG_DEVICE, WriteResult.REFUSED)
+            return
+        unit.accept()
+        self._reads.appendleft(unit)
+        if unit.order_held:
+            unit.order_held = False
+            self._writes.appendleft(unit)
 
     def _wrong(self, unit: PolledUnit, error: AnswerError) -> None:
         assert self._loop is not None
@@ -272,6 +323,7 @@ class Link(asyncio.BufferedProtocol):
         if not error.busy:
             unit.breaker.failed(self._loop.time())
         if error.off_line:
+            unit.forget()
             self._end(unit, Absence.NOT_CONNECTED, WriteResult.NOT_CONNECTED)
         elif error.busy:
             self._end(unit, Absence.REFUSED, WriteResult.TIMED_OUT)
@@ -279,11 +331,46 @@ class Link(asyncio.BufferedProtocol):
             self._tell(unit, Absence.REFUSED, error)
             self._end(unit, Absence.REFUSED, WriteResult.REFUSED)
 
+    # --- the pace that the devices want ----------------------------------------------------------
+
+    def _take_pace(self) -> None:
+        """The slowest unit's pace, at the start of a connection."""
+        assert self._loop is not None
+        paces = [unit.pacing for unit in self.units]
+        self._swept = False
+        self._pause_s = max(pace.pause_between_requests_s for pace in paces)
+        self._close_after_sweep = any(pace.close_after_sweep for pace in paces)
+        self._not_before = self._loop.time() + max(pace.pause_after_connect_s for pace in paces)
+
+    def _pause(self) -> None:
+        assert self._loop is not None
+        if not self._pausing:
+            self._pausing = True
+            self._loop.call_at(self._not_before, self._resume)
+
+    def _resume(self) -> None:
+        self._pausing = False
+        self._next()
+
+    def _rest(self, transport: asyncio.Transport) -> None:
+        self._transport = None
+        self.state = LinkState.RESTING
+        transport.close()
+
+    def _wake(self) -> None:
+        assert self._loop is not None
+        if self._writes or self._reads:
+            self.state = LinkState.CONNECTING
+            self.retry_at = self._loop.time()
+            self._went_down(self)
+
     # --- outcomes --------------------------------------------------------------------------------
 
     def _idle(self) -> None:
         self._current = self._write = None
         self._busy.pop(self, None)
+        if self._pause_s and self._loop is not None:
+            self._not_before = self._loop.time() + self._pause_s
 
     def _end(self, unit: PolledUnit, absence: Absence | None, result: WriteResult) -> None:
         """End what is in flight: as `result` if it is a write, else as a sweep that failed."""
@@ -292,8 +379,16 @@ class Link(asyncio.BufferedProtocol):
         if write is not None:
             self._sink.written(unit.row, watts, result, started)
         elif absence is not None:
-            unit.sweep_waits = False
-            self._count_failure(unit, absence)
+            self._fail_sweep(unit, absence, result)
+
+    def _fail_sweep(self, unit: PolledUnit, absence: Absence, result: WriteResult) -> None:
+        """End a sweep, and with it an order that waited for the device to be identified."""
+        unit.sweep_waits, self._swept = False, True
+        self._count_failure(unit, absence)
+        if unit.order_held:
+            unit.order_held = unit.order_waits = False
+            now = 0.0 if self._loop is None else self._loop.time()
+            self._sink.written(unit.row, unit.order_w, result, now)
 
     def _count_failure(self, unit: PolledUnit, absence: Absence) -> None:
         self._tally[absence] += 1
@@ -315,8 +410,9 @@ class Link(asyncio.BufferedProtocol):
             self._end(self._current, absence, WriteResult.TIMED_OUT)
         while self._reads:
             unit = self._reads.popleft()
-            unit.sweep_waits = False
-            self._count_failure(unit, Absence.NOT_CONNECTED)
+            self._fail_sweep(unit, Absence.NOT_CONNECTED, WriteResult.NOT_CONNECTED)
+        for unit in self.units:
+            unit.forget()
         self._refuse_orders()
 
     def _refuse_orders(self) -> None:
@@ -328,7 +424,7 @@ class Link(asyncio.BufferedProtocol):
             unit.order_waits = False
             self._sink.written(unit.row, unit.order_w, WriteResult.NOT_CONNECTED, now)
 
-    def _tell(self, unit: PolledUnit, trouble: Absence, error: Exception) -> None:
+    def _tell(self, unit: PolledUnit, trouble: Absence, error: Exception | str) -> None:
         """Say once what somebody has to look at."""
         level = logging.DEBUG if unit.trouble is trouble else logging.WARNING
         unit.trouble = trouble

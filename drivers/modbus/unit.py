@@ -2,9 +2,11 @@
 
 from drivers.device import Device
 from drivers.modbus.backoff import Breaker
-from drivers.modbus.sweep import sweep_plan
+from drivers.modbus.identity import IdentityPlan, identity_plan
+from drivers.modbus.planning import Block
+from drivers.modbus.sweep import SweepPlan, sweep_plan
 from drivers.ports import Absence
-from drivers.profile import RegisterCommand
+from drivers.profile import ModbusMap, Pacing, RegisterCommand
 from drivers.setpoint import command_words
 
 
@@ -13,9 +15,14 @@ class PolledUnit:
 
     __slots__ = (
         "block",
+        "blocks",
         "breaker",
         "device",
+        "identified",
+        "identity",
         "number",
+        "offsets",
+        "order_held",
         "order_w",
         "order_waits",
         "plan",
@@ -32,7 +39,13 @@ class PolledUnit:
         self.number = number
         """Unit id on the wire."""
         self.plan = sweep_plan(device.profile)
-        self.registers = bytearray(self.plan.size)
+        self.identity = identity_plan(device.profile)
+        self.identified = False
+        """It is what its profile says; until then only what shows that is read, and nothing is written."""
+        self.blocks: tuple[Block, ...] = ()
+        """What is read now: the blocks of the sweep, or those that identify the device."""
+        self.offsets: tuple[int, ...] = ()
+        self.registers = bytearray()
         self.breaker = Breaker()
         self.sweep_waits = False
         """A sweep is queued or under way."""
@@ -41,10 +54,37 @@ class PolledUnit:
         self.started = 0.0
         """When the first request of the sweep went out."""
         self.order_waits = False
+        self.order_held = False
+        """The order waits until the device is identified."""
         self.order_w: float | None = None
         """The newest order, if `order_waits`."""
         self.trouble: Absence | None = None
         """What was last logged about it."""
+        self.forget()
+
+    def forget(self) -> None:
+        """Another device may be there from now on: identify it before it is used again."""
+        if self.identity is None:
+            if not self.identified:
+                self.accept()
+            return
+        self.identified = False
+        self._read(self.identity)
+
+    def accept(self) -> None:
+        """The device is what its profile says."""
+        self.identified = True
+        self._read(self.plan)
+
+    def _read(self, plan: SweepPlan | IdentityPlan) -> None:
+        self.blocks, self.offsets, self.block = plan.blocks, plan.offsets, 0
+        self.registers = bytearray(plan.size)
+
+    @property
+    def pacing(self) -> Pacing:
+        """How much haste it bears."""
+        assert isinstance(self.device.profile.map, ModbusMap)
+        return self.device.profile.map.pacing
 
     @property
     def can_be_ordered(self) -> bool:
