@@ -4,7 +4,6 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any
 
 import httpx2
@@ -20,12 +19,13 @@ from daemon.commands.verifier import Verifier
 from daemon.commands.words import Role
 from daemon.config import Config, OnStop
 from daemon.cycle.alarms import Alarm
-from daemon.cycle.controller import Controller, ControlPolicy, CycleResult
+from daemon.cycle.controller import Controller, CycleResult
 from daemon.cycle.desk_site import DeskSite
 from daemon.cycle.layout import SiteLayout
 from daemon.cycle.limit_keeper import LimitKeeper, load_limit
 from daemon.cycle.local_view import LocalView
 from daemon.cycle.loop import CycleLoop
+from daemon.cycle.policy import control_policy
 from daemon.cycle.report import LedgerHead, device_counts, state_object, telemetry_object
 from daemon.errors import StoreError
 from daemon.http.app import create_app
@@ -74,33 +74,6 @@ def link_over_sockets(entropy: Entropy) -> Callable[[Config, Callable[[], LastWi
         return MqttConnection(config.mqtt, client_id=client_id(config.site.id), entropy=entropy, will=will)
 
     return link
-
-
-def site_share(site: str) -> float:
-    """A number in [0, 1) that is the site's own, so that many sites do not act in the same second."""
-    return int.from_bytes(sha256(site.encode()).digest()[:4], "big") / 2**32
-
-
-def control_policy(config: Config) -> ControlPolicy:
-    """What the configuration says about control, in the controller's units.
-
-    The fixed offset before the failsafe ramp is 0–60 s at the default ramp of 300 s and in proportion
-    at others; the delay before a rise is the time of up to 1 % of the contract maximum on the ramp.
-    """
-    share, control = site_share(config.site.id), config.control
-    rate_w_per_s = control.ramp_up_pct_per_min / 100 * config.site.contract_max_w / 60
-    return ControlPolicy(
-        authority=Policy(
-            contract_max_w=config.site.contract_max_w,
-            failsafe_w=config.site.failsafe_w,
-            lease_timeout_s=control.lease_timeout_s,
-            failsafe_ramp_s=control.failsafe_ramp_s,
-            failsafe_offset_s=share * control.failsafe_ramp_s / 5,
-        ),
-        ramp_up_w_per_s=rate_w_per_s,
-        settle_s=control.settle_s,
-        rise_delay_s=share * 0.6 / control.ramp_up_pct_per_min * 100 / 10,
-    )
 
 
 def verifier_of(config: Config) -> Verifier:

@@ -124,6 +124,8 @@ class Controller:
             self._settle_until_s = now.monotonic_s + self.policy.settle_s
         if verdict.limit_w != self.verdict.limit_w:
             self._limit_changed_s = now.monotonic_s
+        if verdict.limit_w > self.verdict.limit_w:
+            self._room_since_s = now.monotonic_s
         self.verdict = verdict
 
     def _was_announced(self, verdict: Verdict, now: Moment) -> bool:
