@@ -11,7 +11,7 @@ import numpy as np
 
 from daemon.allocation.circuits import Circuits
 from daemon.allocation.loads import Bools, Ints, Loads
-from daemon.allocation.memory import UNKNOWN, LoadMemory, counted_w, tolerated_w
+from daemon.allocation.memory import UNKNOWN, LoadMemory, counted_w, overdue
 from daemon.allocation.steps import Steps, affordable, down_steps, enough, fitting, up_steps
 from daemon.table.table import Floats
 
@@ -120,8 +120,12 @@ class _Allocation:
         self._counted_before = counted_w(memory, loads, situation.measured_w, situation.now_s)
         self._counted = self._counted_before
         self._known = (memory.level != UNKNOWN) & ~situation.excluded
-        self._movable = self._known & memory.obeys
+        # Nothing counts on an order to a load that does not obey or does not answer.
+        self._movable = self._known & memory.obeys & ~memory.missing(loads, situation.now_s)
         self._target_w = max(situation.limit_w - situation.uncontrolled_w - situation.margin_w, 0.0)
+        self._in_window = memory.in_window(loads, situation.now_s)
+        self._overdue = overdue(memory, loads, situation.measured_w, situation.now_s)
+        self._deadline_s = max(situation.deadline_s, situation.now_s + _GRACE_S)
         self._late_w = 0.0
         self._drawn_w: float | None = None
         """`_drawing_w` until the next change of a level."""
@@ -134,8 +138,7 @@ class _Allocation:
     def _recount(self, moved: Bools) -> None:
         rows = np.arange(len(self._loads))
         at_level_w = self._memory.learned_w[rows, np.maximum(self._level, 0)]
-        # A load that does not obey will not draw less for an order.
-        at_level_w = np.where(self._memory.obeys, at_level_w, np.maximum(at_level_w, self._counted))
+        at_level_w = np.where(self._movable, at_level_w, np.maximum(at_level_w, self._counted))
         self._counted = np.where(moved, at_level_w, self._counted)
         self._drawn_w = None
 
@@ -151,8 +154,7 @@ class _Allocation:
 
     def _fast(self) -> Bools:
         """Loads that a new order reaches before the deadline."""
-        left_s = max(self._now.deadline_s - self._now.now_s, _GRACE_S)
-        fast: Bools = self._loads.latency_down_s <= left_s
+        fast: Bools = self._loads.latency_down_s <= self._deadline_s - self._now.now_s
         return fast
 
     def _shed(self, excess_w: float, may: Bools, *, partial_first: bool = False) -> None:
@@ -166,8 +168,11 @@ class _Allocation:
             return
         for circuit in self._circuits.deepest_first:
             excess_w = float(self._counted[circuit.inside].sum()) - circuit.max_w
-            if excess_w > 0:
-                self._shed(excess_w, self._movable & circuit.inside)
+            if excess_w <= 0:
+                continue
+            self._shed(excess_w, self._movable & circuit.inside)
+            if float(self._counted[circuit.inside].sum()) > circuit.max_w:
+                self._order_off(circuit.inside)
 
     def shed_for_site(self) -> None:
         """The site's sum below the target, the least valuable steps first."""
@@ -178,9 +183,15 @@ class _Allocation:
             self._shed(excess_w, self._movable & self._fast())
             excess_w = float(self._counted.sum()) - self._target_w
         if excess_w > 0:
-            # Loads that did not obey are ordered off with the first, but nothing counts on it.
-            self._level = np.where(self._known & ~self._memory.obeys, 0, self._level)
+            # Loads that did not obey are ordered off with the first, those that do not answer with the last.
+            self._order_off(~self._memory.obeys)
         self._shed(excess_w, self._movable)
+        if float(self._counted.sum()) > self._target_w:
+            self._order_off(~self._movable)
+
+    def _order_off(self, which: Bools) -> None:
+        """Order loads to their lowest level without counting on it."""
+        self._level = np.where(self._known & which, 0, self._level)
 
     def shed_ahead(self) -> None:
         """Orders for a lower limit to come, to each load its latency earlier."""
@@ -197,7 +208,7 @@ class _Allocation:
             late_w = self._late_w_at(self._now.now_s + ahead.in_s)
             excess_w = float(counted.sum()) + float(late_w.sum()) - target_w
             if excess_w > 0 and late_w.any():
-                helping &= late_w == 0
+                helping &= ~self._overdue
                 steps = down_steps(
                     self._loads, level, self._memory.learned_w, counted, helping, partial_first=True
                 )
@@ -223,33 +234,31 @@ class _Allocation:
     def _drawing_w(self) -> float:
         """Σ of what the loads will draw at the deadline, with the orders of this allocation."""
         if self._drawn_w is None:
-            deadline_s = max(self._now.deadline_s, self._now.now_s + _GRACE_S)
-            self._drawn_w = float(self._counted.sum()) + float(self._late_w_at(deadline_s).sum())
+            self._drawn_w = float(self._counted.sum()) + float(self._late_w_at(self._deadline_s).sum())
         return self._drawn_w
 
     def _late_w_at(self, deadline_s: float) -> Floats:
         """(loads,): what each will draw then above what it counts at, with the orders of this allocation."""
-        now, memory = self._now, self._memory
-        changed = self._level != memory.level
-        ordered_s = np.where(changed, now.now_s, memory.ordered_s)
-        arrives_s = ordered_s + self._loads.latency_down_s
-        underway = now.now_s - ordered_s < self._loads.settle_s
+        changed = self._level != self._memory.level
+        underway = changed | self._in_window
         if not underway.any():
             return np.zeros(len(self._loads))
-        before_w = np.where(changed, self._counted_before, memory.before_w)
+        now, memory = self._now, self._memory
+        ordered_s = np.where(changed, now.now_s, memory.ordered_s)
+        late = underway & (ordered_s + self._loads.latency_down_s > deadline_s)
+        late |= ~changed & self._overdue
         # Until its order arrives, a load draws what it draws now.
+        before_w = np.where(changed, self._counted_before, memory.before_w)
         now_w = np.where(np.isfinite(now.measured_w), now.measured_w, before_w)
-        late = arrives_s > deadline_s
-        # Nor does one count as fallen that was seen not to have, when its order should have arrived.
-        overdue = (memory.seen_s >= arrives_s) & (now_w > tolerated_w(self._counted))
-        return np.where(underway & (late | overdue), np.maximum(now_w - self._counted, 0.0), 0.0)
+        return np.where(late, np.maximum(now_w - self._counted, 0.0), 0.0)
 
     def bridge(self) -> None:
         """What slow loads still draw at the deadline is taken over by fast ones until they have fallen."""
         drawing_w = self._drawing_w()
         self._late_w = drawing_w - float(self._counted.sum())
         if drawing_w > self._target_w:
-            self._shed(drawing_w - self._target_w, self._movable & self._fast(), partial_first=True)
+            helping = self._movable & self._fast() & ~self._overdue
+            self._shed(drawing_w - self._target_w, helping, partial_first=True)
 
     def rise(self) -> None:
         """The most valuable steps up that the limit, the ramp and the circuits have room for."""
@@ -263,7 +272,7 @@ class _Allocation:
             return
         rested = now.now_s - self._memory.off_since_s >= self._loads.min_off_s
         unmoved = self._level == self._memory.level
-        may = self._known & unmoved & (rested | (self._level > 0))
+        may = self._known & unmoved & ~self._overdue & (rested | (self._level > 0))
         if top_w < self._all_up_w():
             may &= self._movable
         if not self._any_step_fits(may, top_w - drawn_w):

@@ -20,6 +20,7 @@ _TOLERANCE = 0.04
 _TOLERANCE_W = 60.0
 _SAME_S = 0.01
 """Two looks at one measurement differ by no more than rounding."""
+_UNSEEN_S = 3.0
 _BLIP_S = 12.0
 _BLIP_POLLS = 3
 
@@ -175,15 +176,27 @@ def counted_w(memory: LoadMemory, loads: Loads, measured_w: Floats, now_s: float
     """The most that each load may draw without another order.
 
     Within its settle window: as commanded. Afterwards, obeying: the learned power of its level, even if
-    it draws less. Not obeying: measured if fresh, else nameplate. Unknown: nameplate.
+    it draws less. Not obeying: measured if fresh, else nameplate. Unknown or not answering: nameplate.
     """
     commanded_w = memory.at_level_w()
-    missing = memory.missing(loads, now_s)
     fresh = np.isfinite(measured_w)
     disobeying_w = np.where(fresh, np.maximum(measured_w, commanded_w), loads.nameplate_w)
-    settled = ~memory.in_window(loads, now_s)
-    counted = np.where(memory.obeys & ~(missing & settled), commanded_w, disobeying_w)
+    counted = np.where(memory.obeys & ~memory.missing(loads, now_s), commanded_w, disobeying_w)
     return np.where(memory.level == UNKNOWN, loads.nameplate_w, counted)
+
+
+def overdue(memory: LoadMemory, loads: Loads, measured_w: Floats, now_s: float) -> Bools:
+    """(loads,): in their settle window, and seen not to follow when their order should have arrived.
+
+    Those that were not seen at all since then, a poll and a moment later, are overdue as well.
+    """
+    arrives_s = memory.ordered_s + loads.latency_down_s
+    seen = memory.seen_s >= arrives_s
+    unseen = ~seen & (now_s >= arrives_s + loads.period_s + _UNSEEN_S)
+    drew_w = np.where(np.isfinite(measured_w), measured_w, memory.before_w)
+    follows = drew_w <= tolerated_w(memory.at_level_w())
+    late: Bools = memory.in_window(loads, now_s) & (unseen | (seen & ~follows))
+    return late
 
 
 def ordered(memory: LoadMemory, level: Ints, measured_w: Floats, counted: Floats, now_s: float) -> LoadMemory:

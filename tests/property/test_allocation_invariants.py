@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from daemon.allocation.allocate import Ahead, Plan, allocate
-from daemon.allocation.loads import Tier
+from daemon.allocation.loads import Bools, Tier
 from tests.world.paper_loads import MINER, RACK, STOCK, Park, loads_of, profile_of
 
 RESTING = profile_of(name="resting", min_off_s=120.0, latency_down_s=8.0, settle_s=12.0)
@@ -55,8 +55,15 @@ quickly = settings(max_examples=60, deadline=None)
 spans_s = st.sampled_from([3.0, 10.0, 30.0])
 
 
-def sheddable(park: Park) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    return park.memory.obeys & (park.memory.level >= 0)
+def sheddable(park: Park) -> Bools:
+    return park.memory.level >= 0
+
+
+def helpful(park: Park) -> Bools:
+    """Loads that can be counted on: they obey, answer, and have no order underway."""
+    memory, loads = park.memory, park.loads
+    underway = memory.in_window(loads, park.now_s) | memory.missing(loads, park.now_s)
+    return sheddable(park) & memory.obeys & ~underway
 
 
 def planned(park: Park, share: float, **changes: Any) -> Plan:
@@ -91,7 +98,7 @@ def test_at_the_deadline_the_limit_is_met_or_every_load_that_could_still_help_sl
 ) -> None:
     plan = planned(park, share, deadline_s=park.now_s + in_s)
     if plan.at_deadline_w > plan.target_w + ROUNDING_W:
-        fast = sheddable(park) & (park.loads.latency_down_s <= in_s)
+        fast = helpful(park) & (park.loads.latency_down_s <= in_s)
         assert (plan.level[fast] == 0).all()
 
 
@@ -139,7 +146,7 @@ def test_an_announced_step_is_met_by_those_who_have_the_time(
     plan = planned(park, share, ahead=ahead)
     for step in ahead:
         if step.in_s <= 3 and plan.loads_w > step.limit_w + ROUNDING_W:
-            assert (plan.level[sheddable(park)] == 0).all()
+            assert (plan.level[helpful(park)] == 0).all()
     if ahead and (plan.level > park.memory.level).any():
         assert plan.loads_w <= min(step.limit_w for step in ahead) + ROUNDING_W
 

@@ -22,7 +22,7 @@ from daemon.cycle.controller import Controller, ControlPolicy, CycleResult
 from daemon.cycle.layout import SiteLayout
 from daemon.table import SiteTable
 from drivers.address import parse_address
-from drivers.ports import WriteResult
+from drivers.ports import Absence, WriteResult
 from drivers.profile import OutputKind, Role
 from drivers.profiles import load_profile
 from drivers.quantity import Quantity
@@ -49,8 +49,12 @@ class _Fleet:
 
     def carry_out(self) -> None:
         for row, watts in self.queue.items():
-            self._site.plant.model.order(self._site.layout.devices[row].id, watts)
-            self._site.table.written(row, watts, WriteResult.ACKNOWLEDGED, self._site.model_s)
+            device = self._site.layout.devices[row].id
+            result = WriteResult.TIMED_OUT
+            if device not in self._site.silent:
+                self._site.plant.model.order(device, watts)
+                result = WriteResult.ACKNOWLEDGED
+            self._site.table.written(row, watts, result, self._site.model_s)
         self.queue.clear()
 
 
@@ -95,6 +99,8 @@ class PureSite:
     model_s: float = 0.0
     history: list[tuple[float, float, float]] = field(default_factory=list)
     """(seconds, true site power W, limit in force W) for every step."""
+    silent: set[str] = field(default_factory=set)
+    """Devices that answer nothing and take no orders."""
 
     def __post_init__(self) -> None:
         config = configured(self.plant, self.contract_w, self.failsafe_w, self.settle_s)
@@ -161,6 +167,9 @@ class PureSite:
     def _poll(self) -> None:
         model = self.plant.model
         for row, device in enumerate(self.layout.devices):
+            if device.id in self.silent:
+                self.table.failed(row, Absence.TIMED_OUT)
+                continue
             load = model.loads.get(device.id)
             if load is not None:
                 # A device that holds no limit shows none.
