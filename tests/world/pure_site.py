@@ -4,8 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from daemon.authority.machine import Event, LeaseAccepted, LeaseSeen, Moment, Policy, QuotaTaken, start
-from daemon.commands.orders import Lease, Quota, ScheduleEntry
+from daemon.authority.machine import (
+    Event,
+    HoldSet,
+    LeaseAccepted,
+    LeaseSeen,
+    Moment,
+    Policy,
+    QuotaTaken,
+    start,
+)
+from daemon.commands.orders import Hold, Lease, Quota, ScheduleEntry
 from daemon.config import (
     Circuit,
     Config,
@@ -143,6 +152,10 @@ class PureSite:
         entries = tuple(ScheduleEntry(starts[i], starts[i + 1], limit) for i, (_, limit) in enumerate(steps))
         self.tell(QuotaTaken(Quota(self.rev, entries, wall + 86_400, "k", "", f"hash-{self.rev}")))
         self.lease()
+
+    def hold(self, limit_w: int | None) -> None:
+        """An operator's hold; `None` releases it."""
+        self.tell(HoldSet(None if limit_w is None else Hold(limit_w, "crane", None)))
 
     def lease(self) -> None:
         wall = int(self.now.wall_s)
