@@ -50,7 +50,8 @@ async def _finds_a_quota(site: RealSite) -> None:
     dispatch.leasing = True
     await dispatch.state_like(state="controlled", limit_source="contract", limit_w=site.share_w(1.1))
     await site.true_power(lambda watts: watts > 0.9 * site.full_w, within_s=15.0, steady_s=1.0)
-    assert dispatch.state["devices"]["ok"] == dispatch.state["devices"]["total"] == 16
+    await dispatch.state_where(lambda state: state["devices"]["ok"] == state["devices"]["total"] == 16)
+    await _is_retained(site)
 
 
 async def _comes_down(site: RealSite) -> None:
@@ -136,6 +137,15 @@ async def _has_settled(site: RealSite) -> None:
     site.book.assert_energy(site.plant.history)
     assert site.book.intervals()
     assert not site.daemon.strays()
+
+
+async def _is_retained(site: RealSite) -> None:
+    """Who comes now is told what was said before, unless something new is said in that very moment."""
+    for _ in range(5):
+        said = [state for _, state in site.dispatch.states]
+        if await _retained(site) in said:
+            return
+    pytest.fail("the state is not retained")
 
 
 async def _retained(site: RealSite) -> dict[str, Any]:
