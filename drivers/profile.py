@@ -77,6 +77,13 @@ class RegisterPoint:
     """Name of the point whose value multiplies this one, as a nominal power does a percentage."""
     exponent: str | None = None
     """Name of the point whose value is the power of ten that multiplies this one."""
+    plus: str | None = None
+    """Name of the point whose value is added, as the energy of a second tariff."""
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Names of the points that its value depends on."""
+        return tuple(name for name in (self.times, self.exponent, self.plus) if name is not None)
 
     @property
     def quantity(self) -> Quantity | None:

@@ -64,18 +64,20 @@ def decode_words(point: RegisterPoint, words: Sequence[int]) -> float | None:
     return scaled if math.isfinite(scaled) else None
 
 
-def scaled(
-    value: float | None, times: str | None, exponent: str | None, values: Mapping[str, float | None]
-) -> float | None:
-    """A value after the points that scale it; without one of them it is not available."""
-    for name, power in ((times, False), (exponent, True)):
-        if name is None or value is None:
-            continue
-        factor = values.get(name)
-        if factor is None or (power and abs(factor) > MOST_POWER):
-            return None
-        value *= 10.0**factor if power else factor
-    return value
+def combined(point: RegisterPoint, value: float | None, values: Mapping[str, float | None]) -> float | None:
+    """A point's value after the points that it depends on; without one of them it is not available."""
+    if value is None:
+        return None
+    factor = factor_of(point, values)
+    addend = 0.0 if point.plus is None else values[point.plus]
+    return None if factor is None or addend is None else value * factor + addend
+
+
+def factor_of(point: RegisterPoint, values: Mapping[str, float | None]) -> float | None:
+    """What other points multiply a point's value by."""
+    times = 1.0 if point.times is None else values[point.times]
+    power = 0.0 if point.exponent is None else values[point.exponent]
+    return None if times is None or power is None or abs(power) > MOST_POWER else times * 10.0**power
 
 
 def encode_value(point: RegisterPoint, value: float | None) -> tuple[int, ...]:

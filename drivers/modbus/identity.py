@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Sequence
 
-from drivers.modbus.codec import decode_text, decode_words, scaled
+from drivers.modbus.codec import combined, decode_text, decode_words
 from drivers.modbus.planning import Block, fitted, plan_reads
 from drivers.profile import IdentityCheck, ModbusMap, Profile, RegisterPoint, TextPoint
 
@@ -21,7 +21,7 @@ class IdentityPlan:
         self._checks = register_map.identity
         named = {check.point for check in self._checks}
         points = [point for point in register_map.points if point.name in named]
-        named |= {name for point in points for name in (point.times, point.exponent) if name is not None}
+        named |= {name for point in points for name in point.others}
         self._points = [point for point in register_map.points if point.name in named]
         self._texts = [text for text in register_map.texts if text.name in named]
         blocks = list(plan_reads(self._points, register_map.reads))
@@ -40,7 +40,7 @@ class IdentityPlan:
         values = {point.name: decode_words(point, self._words(point, registers)) for point in self._points}
         texts = {text.name: decode_text(self._words(text, registers)) for text in self._texts}
         for point in self._points:
-            values[point.name] = scaled(values[point.name], point.times, point.exponent, values)
+            values[point.name] = combined(point, values[point.name], values)
         problems = (
             text_problem(check, texts[check.point])
             if check.point in texts

@@ -5,7 +5,7 @@ import math
 import struct
 from typing import cast
 
-from drivers.modbus.codec import scaled, sentinel_value, struct_code
+from drivers.modbus.codec import combined, sentinel_value, struct_code
 from drivers.modbus.planning import plan_reads
 from drivers.profile import ModbusMap, Profile, RegisterCommand, RegisterPoint, Setpoint, WordOrder
 from drivers.quantity import Quantity
@@ -18,7 +18,7 @@ class SweepPlan:
     at `offsets[i]`.
     """
 
-    __slots__ = ("_columns", "_scaled", "_struct", "_swapped", "_unwanted", "blocks", "offsets", "size")
+    __slots__ = ("_columns", "_combined", "_struct", "_swapped", "_unwanted", "blocks", "offsets", "size")
 
     def __init__(self, register_map: ModbusMap, setpoint: Setpoint | None) -> None:
         points = _needed(register_map)
@@ -37,7 +37,7 @@ class SweepPlan:
         self._columns = tuple(
             (point.name, point.scale, sentinel_value(point), _special(point, setpoint)) for _, point in placed
         )
-        self._scaled = tuple((Quantity(p.name), p.times, p.exponent) for p in points if p.times or p.exponent)
+        self._combined = tuple((Quantity(point.name), point) for point in points if point.others)
         self._unwanted = tuple(point.name for point in points if point.quantity is None)
 
     def _place(self, point: RegisterPoint) -> int:
@@ -66,8 +66,8 @@ class SweepPlan:
             else:
                 value = raw * scale
                 values[name] = value if math.isfinite(value) else None
-        for quantity, times, exponent in self._scaled:
-            values[quantity] = scaled(values[quantity], times, exponent, values)
+        for quantity, point in self._combined:
+            values[quantity] = combined(point, values[quantity], values)
         for name in self._unwanted:
             del values[name]
         return cast("dict[Quantity, float | None]", values)  # a quantity is its name
@@ -83,7 +83,7 @@ def sweep_plan(profile: Profile) -> SweepPlan:
 def _needed(register_map: ModbusMap) -> list[RegisterPoint]:
     """The points of the quantities, and those that their values depend on."""
     wanted = [point for point in register_map.points if point.quantity is not None]
-    others = {name for point in wanted for name in (point.times, point.exponent) if name is not None}
+    others = {name for point in wanted for name in point.others}
     return wanted + [p for p in register_map.points if p.name in others and p.quantity is None]
 
 

@@ -113,6 +113,7 @@ class PointTable(Table):
     exponent: Name | None = Field(
         default=None, description="point whose value is the power of ten that multiplies this one"
     )
+    plus: Name | None = Field(default=None, description="point whose value is added to this one")
 
 
 class TextTable(Table):

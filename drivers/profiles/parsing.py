@@ -73,6 +73,8 @@ def _profile(name: str, document: Document) -> Profile:
         operating_points=tuple(
             OperatingPoint(point.name, point.watts, point.value) for point in document.operating_points
         ),
+        warning=document.warning,
+        vectors=tuple(_vector(table) for table in document.vectors),
     )
 
 
@@ -90,6 +92,7 @@ def _modbus_map(document: Document, modbus: ModbusTable) -> ModbusMap:
             unit=_unit(point),
             times=point.times,
             exponent=point.exponent,
+            plus=point.plus,
         )
         for point in document.points
     )

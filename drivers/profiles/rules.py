@@ -76,8 +76,8 @@ def _place_mistakes(key: str, first: int, words: int, modbus: ModbusTable) -> It
 
 
 def _scaling_mistakes(key: str, point: PointTable, document: Document) -> Iterator[str]:
-    plain = {other.name for other in document.points if other.times is None and other.exponent is None}
-    for what, name in (("times", point.times), ("exponent", point.exponent)):
+    plain = {other.name for other in document.points if {other.times, other.exponent, other.plus} == {None}}
+    for what, name in (("times", point.times), ("exponent", point.exponent), ("plus", point.plus)):
         if name is not None and (name not in plain or name == point.name):
             yield f"{key}.{what}: {name!r} is no other point with a plain value"
     quantity = QUANTITY_BY_NAME.get(point.name)
@@ -174,8 +174,9 @@ def _raw_mistakes(setpoint: SetpointTable, point: RegisterTable, sleep: int, no_
 
 def _message_mistakes(document: Document) -> Iterator[str]:
     for index, point in enumerate(document.points):
-        registers = (point.address, point.type, point.function, point.word_order, point.sentinel, point.times)
-        if point.field is None or any(value is not None for value in registers):
+        registers = (point.address, point.type, point.function, point.word_order, point.sentinel)
+        others = (point.times, point.exponent, point.plus)
+        if point.field is None or any(value is not None for value in registers + others):
             yield f"points.{index}: a point of an MQTT device has a field, and no address or type"
     if document.texts or document.identity or document.vectors:
         yield "texts, identity and vectors: belong to a Modbus device"

@@ -4,7 +4,7 @@ import struct
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from drivers.modbus.codec import decode_words, encode_raw, encode_text, encode_value, scaled
+from drivers.modbus.codec import decode_words, encode_raw, encode_text, encode_value, factor_of
 from drivers.profile import ModbusMap, Profile, RegisterCommand, RegisterPoint
 from drivers.quantity import Quantity
 from sim_devices.faults import DeviceFaults
@@ -147,12 +147,15 @@ class RegisterBank:
                 return encode_raw(point, self._command.no_limit_value)
             if value == 0:
                 return encode_raw(point, self._command.sleep_value)
-        factor = scaled(1.0, point.times, point.exponent, self._scales(point))
-        return encode_value(point, None if value is None or not factor else value / factor)
+        if value is not None and point.others:
+            others = {name: self._shown(self._points[name]) for name in point.others}
+            factor = factor_of(point, others)
+            addend = 0.0 if point.plus is None else others[point.plus]
+            value = None if not factor or addend is None else (value - addend) / factor
+        return encode_value(point, value)
 
-    def _scales(self, point: RegisterPoint) -> dict[str, float | None]:
-        names = [name for name in (point.times, point.exponent) if name is not None]
-        return {name: decode_words(self._points[name], self._words(self._points[name])) for name in names}
+    def _shown(self, point: RegisterPoint) -> float | None:
+        return decode_words(point, self._words(point))
 
     def _value_writer(self, point: RegisterPoint) -> Callable[[tuple[int, ...]], bool]:
         return lambda words: self._instrument.write(point.name, decode_words(point, words))
