@@ -136,6 +136,24 @@ def test_what_did_not_arrive_is_sent_again_without_waiting_for_the_power(result:
     assert post.run(20, 3_050.0) == []
 
 
+def test_what_is_underway_again_is_not_sent_a_third_time() -> None:
+    post = Post(STOCK)
+    post.order(1)
+    post.ended(0, WriteResult.TIMED_OUT)
+    assert post.run(3, 3_050.0) == [3]
+    assert post.run(15, 3_050.0) == []
+
+
+def test_a_new_order_gets_its_own_window_and_its_own_budget() -> None:
+    post = Post()
+    post.order(2, 4)
+    post.run(200, 3_500, 3_500)
+    post.order(1, 4)
+    sent = post.run(20, 3_500, 3_500)
+    assert sent[0] in {5, 6, 7}
+    assert sent[1] - sent[0] == 10
+
+
 def test_an_answer_of_ok_confirms_nothing() -> None:
     post = Post()
     post.order(1, 4)
@@ -204,11 +222,11 @@ def test_no_limit_is_held_by_whoever_shows_any_high_figure() -> None:
 
 
 def test_sleep_shows_as_zero() -> None:
-    post = Post(MINER, FLOORED)
+    post = Post(STOCK, FLOORED)  # asleep the first one draws 60 W, and shows 0
     post.order(0, 0)
     post.setpoint_w = np.array([0.0, 1_750.0])
     assert post.run(60) == []
-    post.setpoint_w = np.array([1_750.0, 0.0])
+    post.setpoint_w = np.array([2_290.0, 0.0])
     assert post.run(7) == [1]
     assert sorted(post.fleet.taken()[-2:], key=str) == [(0, 0.0), (1, 1750.0)]
 

@@ -117,6 +117,11 @@ def test_while_orders_are_in_flight_one_look_moves_it_little() -> None:
     assert jumped.variance_w2 == start.variance_w2
 
 
+def test_a_first_look_is_not_thrown_over_by_one_with_orders_in_flight() -> None:
+    begun = learned(Residual(), 30_000.0, 1)
+    assert learned(begun, 45_000.0, 1, in_flight_s=1.0).uncontrolled_w == pytest.approx(30_500.0)
+
+
 def test_a_long_pause_between_two_looks_does_not_overshoot_and_leaves_a_noise_that_is_a_number() -> None:
     for dt_s in (31.0, 60.0, 3600.0):
         residual = learned(learned(Residual(), 30_000.0, 60), 40_000.0, 1, dt_s=dt_s)
