@@ -1,6 +1,6 @@
 """What a device profile says: plain data that drives the driver, the allocator and the simulator alike."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from drivers.quantity import QUANTITY_BY_NAME, Quantity
@@ -290,3 +290,8 @@ class Profile:
     def may_be_written(self) -> bool:
         """Whether its writes were seen to work: on hardware, or on the simulator it is made for."""
         return self.trust in {Trust.SIMULATED, Trust.HARDWARE_VERIFIED}
+
+
+def measuring_only(profile: Profile) -> Profile:
+    """The profile without what can be ordered."""
+    return replace(profile, setpoint=None, operating_points=())

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -33,24 +34,45 @@ def check(
             for line in error.problems:
                 print(line, file=sys.stderr)
         raise typer.Exit(Exit.CONFIGURATION) from error
+    notices = _notices(read)
     network = destinations(read) if print_network else []
     if as_json:
-        _print_json(read, network)
+        _print_json(read, network, notices)
         return
     print(f"{config}: good: site {read.site.id}, {len(read.devices)} devices, {len(read.circuits)} circuits")
+    for notice in notices:
+        print(f"note: {notice}")
     for destination in network:
         print(
             f"{destination.purpose:<12} {destination.protocol:<6} {destination.host} port {destination.port}"
         )
 
 
-def _print_json(read: Config, network: list[Destination]) -> None:
+def _notices(read: Config) -> list[str]:
+    """What is right and yet worth knowing, a line for each profile."""
+    counts = Counter(
+        (device.profile.name, device.profile.trust, device.writes_withheld) for device in read.devices
+    )
+    notices = [
+        f"{count} of profile {name} are measured only: it is {trust}, never tried on hardware; "
+        "to order them write allow_unverified_writes = true"
+        for (name, trust, withheld), count in counts.items()
+        if withheld
+    ]
+    warnings = {
+        device.profile.name: device.profile.warning for device in read.devices if device.profile.warning
+    }
+    return notices + [f"profile {name}: {warning}" for name, warning in warnings.items()]
+
+
+def _print_json(read: Config, network: list[Destination], notices: list[str]) -> None:
     answer: dict[str, object] = {
         "ok": True,
         "problems": [],
         "site": read.site.id,
         "devices": len(read.devices),
         "circuits": len(read.circuits),
+        "notices": notices,
     }
     if network:
         answer["network"] = [

@@ -4,6 +4,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from daemon.config.models import ID, ID_RIGHT, DeviceTable
 from daemon.config.problems import Entry, Problems, suggestion, validate
@@ -11,8 +12,8 @@ from daemon.config.ranges import RangeError, expand, has_braces
 from daemon.config.settings import ConfiguredDevice, Tier
 from drivers.address import Address, ModbusTcpAddress, address_problem, parse_address
 from drivers.errors import AddressError, ProfileError
-from drivers.profile import Profile, Role
-from drivers.profiles import load_profile, profile_names
+from drivers.profile import Profile, Role, measuring_only
+from drivers.profiles import load_profile, profile_names, read_profile
 from drivers.quantity import Quantity
 
 _PATTERNS = ("id", "address", "circuit", "fed_by")
@@ -55,10 +56,13 @@ class Hall:
         return {device.id: device.role for device in self.named if device.id is not None}
 
 
-def read_devices(entries: Sequence[Entry], problems: Problems, *, complete: bool) -> Hall:
-    """Expand and check every entry by itself, then all of them against each other."""
+def read_devices(entries: Sequence[Entry], folder: Path, problems: Problems, *, complete: bool) -> Hall:
+    """Expand and check every entry by itself, then all of them against each other.
+
+    `folder` is where the files of profiles are looked for.
+    """
     hall = Hall([], [], complete)
-    profiles = _Profiles()
+    profiles = _Profiles(folder)
     for entry in entries:
         model = validate(entry, DeviceTable, problems)
         profile = profiles.of(entry, problems)
@@ -128,28 +132,36 @@ def _role(entry: Entry, profile: Profile | None) -> Role | None:
 
 
 def _configured(device: Named, address: Address, profile: Profile, model: DeviceTable) -> ConfiguredDevice:
+    withheld = (
+        profile.setpoint is not None and not profile.may_be_written and not model.allow_unverified_writes
+    )
     return ConfiguredDevice(
         id=device.id or "",
-        profile=profile,
+        profile=measuring_only(profile) if withheld else profile,
         address=address,
         role=device.role or profile.role,
         circuit=device.circuit,
         tier=Tier(model.tier),
         fed_by=_outlet(device.fed_by) if device.fed_by is not None else None,
         period_s=profile.period_s if model.period_s is None else model.period_s,
+        writes_withheld=withheld,
     )
 
 
 class _Profiles:
     """Loads each profile once and notes what is wrong with it once for an entry."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
         self._names = set(profile_names())
+        self._folder = folder
+        self._files: dict[str, Profile] = {}
 
     def of(self, entry: Entry, problems: Problems) -> Profile | None:
         name = entry.get("profile", str)
         if name is None:
             return None
+        if name.endswith(".toml"):
+            return self._of_file(name, entry, problems)
         if name not in self._names:
             entry.add(problems, ("profile",), f'is "{name}", no known profile', suggestion(name, self._names))
             return None
@@ -158,6 +170,18 @@ class _Profiles:
         except ProfileError as error:
             entry.add(problems, ("profile",), f'is "{name}", which cannot be used: {error}', "mend that file")
             return None
+
+    def _of_file(self, name: str, entry: Entry, problems: Problems) -> Profile | None:
+        try:
+            if name not in self._files:
+                self._files[name] = read_profile(self._folder / name)
+        except ProfileError as error:
+            for line in str(error).splitlines():
+                entry.add(
+                    problems, ("profile",), f'is "{name}", which cannot be used: {line}', "mend that file"
+                )
+            return None
+        return self._files[name]
 
 
 def _check_device(device: Named, problems: Problems) -> None:

@@ -83,7 +83,8 @@ class _Reader:
         for entry in lists.get("devices_csv", []):
             validate(entry, DevicesCsvTable, self._problems)
         complete = self._sources.readable
-        hall = read_devices(lists.get("devices", []), self._problems, complete=complete)
+        folder = self._sources.path.parent
+        hall = read_devices(lists.get("devices", []), folder, self._problems, complete=complete)
         check_site_meter(hall, str(self._sources.path), self._problems)
         circuits = read_circuits(lists.get("circuits", []), hall, self._problems, complete=complete)
         if site is None or control is None or key is None or mqtt is None or http is None:

@@ -235,7 +235,9 @@ class DeviceTable(Table):
     """`[[devices]]`: a device, or with ranges a whole hall of them."""
 
     id: Text = Field(description=ID_RIGHT + _RANGES)
-    profile: Text = Field(description='write the name of a device profile, such as "sim-miner"')
+    profile: Text = Field(
+        description='write a device profile: its name, as "sim-miner", or its file, as "my-meter.toml"'
+    )
     address: Text = Field(
         description='write an address such as "modbus://10.0.0.5:502/1" or "mqtt:hall-1/rack-7"' + _RANGES
     )
@@ -251,6 +253,10 @@ class DeviceTable(Table):
     )
     period_s: Annotated[float, Field(ge=0.1, le=3600, allow_inf_nan=False)] | None = Field(
         None, description="write the polling period in seconds, from 0.1 to 3600"
+    )
+    allow_unverified_writes: bool = Field(
+        default=False,
+        description="write true to order a device whose profile was never tried on hardware, or false",
     )
 
 

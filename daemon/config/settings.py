@@ -137,6 +137,8 @@ class ConfiguredDevice:
     fed_by: tuple[str, int] | None
     """PDU's device id and outlet number."""
     period_s: float
+    writes_withheld: bool = False
+    """Its profile could order it and was never tried on hardware: `profile` here only measures."""
 
 
 @dataclass(frozen=True, slots=True)

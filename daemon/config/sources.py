@@ -142,6 +142,8 @@ def _read_csv(file: Path, origin: Entry, problems: Problems) -> list[Entry] | No
         raw: dict[str, Any] = {name: cell for name, cell in cells if cell}
         if "period_s" in raw:
             raw["period_s"] = _number(raw["period_s"])
+        if raw.get("allow_unverified_writes") in {"true", "false"}:
+            raw["allow_unverified_writes"] = raw["allow_unverified_writes"] == "true"
         entries.append(Entry(f"line {line}", str(file), raw, separator=": "))
     return entries
 

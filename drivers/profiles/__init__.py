@@ -3,12 +3,13 @@
 import difflib
 import functools
 from importlib import resources
+from pathlib import Path
 
 from drivers.errors import ProfileError
 from drivers.profile import Profile
 from drivers.profiles.parsing import parse_profile
 
-__all__ = ["load_profile", "parse_profile", "profile_names"]
+__all__ = ["load_profile", "parse_profile", "profile_names", "read_profile"]
 
 _SUFFIX = ".toml"
 
@@ -34,3 +35,18 @@ def load_profile(name: str) -> Profile:
         raise ProfileError(f"no device profile {name!r}; {offer}")
     text = (resources.files(__name__) / f"{name}{_SUFFIX}").read_text(encoding="utf-8")
     return parse_profile(name, text, f"{name}{_SUFFIX}")
+
+
+def read_profile(path: Path) -> Profile:
+    """The profile in a file; its name is the file's.
+
+    Raises:
+        ProfileError: it cannot be read, or is wrong; one line per mistake.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ProfileError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ProfileError(f"{path}: is not UTF-8") from None
+    return parse_profile(path.name.removesuffix(_SUFFIX), text, str(path))

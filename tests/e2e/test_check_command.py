@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from daemon import __version__
+from tests.world.profile_texts import LOAD
 from tests.world.site_files import GOOD, write_site
 
 QUOTAWATT = Path(sys.executable).with_name("quotawatt")
@@ -83,3 +84,18 @@ def test_version_and_help() -> None:
     for name in ("run", "check", "status", "keys", "send", "demo", "sim"):
         assert f"\n  {name} " in listed
     assert "Example: quotawatt check" in quotawatt("check", "--help").stdout
+
+
+def test_what_is_only_measured_is_said(tmp_path: Path) -> None:
+    (tmp_path / "my.toml").write_text(LOAD.replace('trust = "simulated"', 'trust = "vendor-doc"'))
+    device = '[[devices]]\nid = "x-{1-3}"\nprofile = "my.toml"\naddress = "modbus://10.9.0.1:502/{1-3}"\n'
+    path = write_site(tmp_path, GOOD + device)
+
+    text, found = quotawatt("check", "--config", path), quotawatt("check", "--config", path, "--json")
+
+    notice = (
+        "3 of profile my are measured only: it is vendor-doc, never tried on hardware; "
+        "to order them write allow_unverified_writes = true"
+    )
+    assert (text.returncode, text.stdout.splitlines()[1:]) == (0, [f"note: {notice}"])
+    assert json.loads(found.stdout)["notices"] == [notice]
