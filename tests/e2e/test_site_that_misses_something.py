@@ -119,9 +119,10 @@ async def test_ctrl_c_ends_it_with_every_record_on_disk_though_nobody_took_them(
         assert site.now_s() - stopped_s < STOP_S
         records = [payload_of(record.jws) for record in await site.stored()]
         starts = [unix_s(record["start"]) for record in records if record["kind"] in {"interval", "gap"}]
-        first_s = int(opened_s // QUICK_S * QUICK_S)
-        assert starts == list(range(first_s, int(stopped_s // QUICK_S * QUICK_S), QUICK_S))
-        assert len(starts) == 3
+        # The first cycle may already be in the interval after the one in which it opened.
+        assert starts[0] - int(opened_s // QUICK_S * QUICK_S) in {0, QUICK_S}
+        assert starts == list(range(starts[0], int(stopped_s // QUICK_S * QUICK_S), QUICK_S))
+        assert len(starts) >= 2
         assert not site.daemon.strays()
 
 
