@@ -16,6 +16,7 @@ _OWN = {
     "status": "daemon.cli.status:status",
     "keys": "daemon.cli.keys:app",
     "send": "daemon.cli.send:app",
+    "probe": "daemon.cli.probe:probe",
 }
 _GROUP = "quotawatt.commands"
 """Entry points: commands that live outside the daemon."""

@@ -1,0 +1,135 @@
+"""`quotawatt probe`: look at one device on the bench, once, and write nothing."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from daemon.cli.exits import Exit
+from drivers.address import ModbusTcpAddress, address_problem, parse_address
+from drivers.errors import AddressError, ProfileError, RetryLaterError
+from drivers.modbus.inspection import Inspection, Reading, inspect
+from drivers.profile import ModbusMap, Profile
+from drivers.profiles import load_profile, read_profile
+from drivers.quantity import QUANTITY_BY_NAME
+
+
+def probe(
+    device_url: Annotated[
+        str, typer.Argument(metavar="DEVICE-URL", help="Where it is, such as modbus://10.0.0.5:502/1.")
+    ],
+    profile: Annotated[str, typer.Option("--profile", help="Name of a device profile, or its TOML file.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=0.05, max=60, help="Deadline of a request in seconds.")
+    ] = 1.0,
+) -> None:
+    """Read every point of a device once: raw words, value, unit, latency. Nothing is written.
+
+    Exit code 0: it is what the profile says, and what the daemon needs could be read; 1: not so;
+    69: nobody answers.
+
+    Example: quotawatt probe modbus://10.0.0.5:502/1 --profile eastron-sdm630
+    """
+    known, address = _understand(profile, device_url)
+    try:
+        found = asyncio.run(inspect(address, known, timeout_s=timeout))
+    except RetryLaterError as error:
+        if as_json:
+            print(json.dumps({"ok": False, "profile": known.name, "error": str(error)}, ensure_ascii=False))
+        else:
+            print(f"quotawatt probe: {error}", file=sys.stderr)
+        raise typer.Exit(Exit.UNREACHABLE) from error
+    good = not found.identity_problems and all(map(_is_good, found.readings))
+    if as_json:
+        print(json.dumps(_as_json(known, found, good=good), ensure_ascii=False))
+    else:
+        _print(known, found)
+    if not good:
+        raise typer.Exit(Exit.FAILED)
+
+
+def _understand(profile: str, device_url: str) -> tuple[Profile, ModbusTcpAddress]:
+    try:
+        known = read_profile(Path(profile)) if profile.endswith(".toml") else load_profile(profile)
+        address = parse_address(device_url)
+        problem = address_problem(known, address)
+    except (AddressError, ProfileError) as error:
+        raise _usage(str(error)) from error
+    if problem is not None:
+        raise _usage(problem)
+    if not isinstance(address, ModbusTcpAddress):
+        raise _usage("only Modbus devices can be probed; listen to an MQTT device on its broker")
+    return known, address
+
+
+def _usage(text: str) -> typer.Exit:
+    for line in text.splitlines():
+        print(f"quotawatt probe: {line}", file=sys.stderr)
+    return typer.Exit(Exit.USAGE)
+
+
+def _is_good(reading: Reading) -> bool:
+    """What no quantity depends on may be missing: not every model has every outlet."""
+    return reading.was_read or reading.name not in QUANTITY_BY_NAME
+
+
+def _as_json(profile: Profile, found: Inspection, *, good: bool) -> dict[str, Any]:
+    return {
+        "ok": good,
+        "profile": profile.name,
+        "trust": profile.trust,
+        "warning": profile.warning or None,
+        "identity_problems": list(found.identity_problems),
+        "points": [
+            {
+                "name": each.name,
+                "function": each.function,
+                "address": each.address,
+                "words": [f"{word:04X}" for word in each.words],
+                "value": each.value,
+                "unit": each.unit or None,
+                "latency_ms": None if each.latency_s is None else round(1000 * each.latency_s, 3),
+                "problem": each.problem,
+            }
+            for each in found.readings
+        ],
+    }
+
+
+def _print(profile: Profile, found: Inspection) -> None:
+    console = Console(highlight=False)
+    print(f"{profile.title} (profile {profile.name}, {profile.trust})")
+    if profile.warning:
+        print(f"warning: {profile.warning}")
+    for problem in found.identity_problems:
+        print(f"wrong device: {problem}")
+    if not found.identity_problems:
+        identifies = isinstance(profile.map, ModbusMap) and profile.map.identity
+        print(f"identity: {'as the profile says' if identifies else 'the profile names nothing to check'}")
+    table = Table(box=None, pad_edge=False)
+    for title in ("point", "register", "raw words", "value", "ms"):
+        table.add_column(title, justify="right" if title in {"value", "ms"} else "left", no_wrap=True)
+    for each in found.readings:
+        latency = "" if each.latency_s is None else f"{1000 * each.latency_s:.1f}"
+        table.add_row(each.name, f"{each.function}:{each.address}", _words(each), _value(each), latency)
+    # Wide enough for every column: a log or a pipe has no width.
+    console.width = max(console.width, 120)
+    console.print(table)
+
+
+def _words(reading: Reading) -> str:
+    return " ".join(f"{word:04X}" for word in reading.words)
+
+
+def _value(reading: Reading) -> str:
+    if reading.value is None:
+        return reading.problem or ""
+    if isinstance(reading.value, str):
+        return reading.value
+    return f"{reading.value:.10g} {reading.unit}".rstrip()
