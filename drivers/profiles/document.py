@@ -37,8 +37,8 @@ class Table(BaseModel):
 class OutputTable(Table):
     """`[output]`."""
 
-    kind: OutputKind
-    full: float = Field(gt=0)
+    kind: OutputKind = Field(description="what a load produces: hash (TH/s) or gpu (GPUs)")
+    full: float = Field(gt=0, description="TH/s or GPUs at full output")
 
 
 class ModbusTable(Table):
@@ -88,8 +88,12 @@ class ModbusTable(Table):
 class MqttTable(Table):
     """`[mqtt]`."""
 
-    state_topic: str = Field(pattern=r"^\{prefix\}/[^#+]+$")
-    period_s: float = Field(gt=0)
+    state_topic: str = Field(
+        pattern=r"^\{prefix\}/[^#+]+$", description="where the device publishes; {prefix} is its address"
+    )
+    period_s: float = Field(
+        gt=0, description="how often it publishes; after three periods of silence its values are absent"
+    )
 
 
 class PointTable(Table):
@@ -156,33 +160,45 @@ class VectorTable(Table):
 class RegisterTable(Table):
     """`setpoint.point`."""
 
-    address: Address
-    type: WordType
-    word_order: WordOrder | None = None
-    scale: float = Field(default=1.0, gt=0)
+    address: Address = Field(description="of its first register; see address_base")
+    type: WordType = Field(description="an integer type")
+    word_order: WordOrder | None = Field(default=None, description="if not as in [modbus]")
+    scale: float = Field(default=1.0, gt=0, description="watts of one raw step")
 
 
 class SetpointTable(Table):
     """`[setpoint]`."""
 
-    point: RegisterTable | None = None
-    sleep_value: int | None = Field(default=None, ge=0)
-    no_limit_value: int | None = Field(default=None, ge=0)
-    command_topic: str | None = Field(default=None, pattern=r"^\{prefix\}/[^#+]+$")
-    payload: str | None = Field(default=None, pattern=r"\{watts\}")
-    sleep_payload: str | None = None
-    no_limit_payload: str | None = None
-    sleep_w: float = Field(ge=0)
-    floor_w: float = Field(gt=0)
-    ceiling_w: float = Field(gt=0)
-    step_w: float = Field(gt=0)
-    latency_down_s: float = Field(ge=0)
-    latency_up_s: float = Field(ge=0)
-    settle_s: float = Field(ge=0)
-    min_off_s: float = Field(ge=0)
-    restarts_on_write: bool
-    persistent: bool
-    hard_off: bool
+    point: RegisterTable | None = Field(default=None, description="the register that takes the power limit")
+    sleep_value: int | None = Field(default=None, ge=0, description="raw value for sleep")
+    no_limit_value: int | None = Field(default=None, ge=0, description="raw value for no limit")
+    command_topic: str | None = Field(
+        default=None,
+        pattern=r"^\{prefix\}/[^#+]+$",
+        description="where an MQTT device takes orders; {prefix} is its address",
+    )
+    payload: str | None = Field(
+        default=None,
+        pattern=r"\{watts\}",
+        description="message that limits the power; {watts} is a whole number",
+    )
+    sleep_payload: str | None = Field(default=None, description="message that puts it to sleep")
+    no_limit_payload: str | None = Field(default=None, description="message that takes the limit away")
+    sleep_w: float = Field(ge=0, description="what it draws asleep")
+    floor_w: float = Field(gt=0, description="lowest power target that it accepts")
+    ceiling_w: float = Field(gt=0, description="highest power target, its draw without a limit")
+    step_w: float = Field(gt=0, description="distance of two power targets")
+    latency_down_s: float = Field(
+        ge=0, description="95 % of the orders to draw less have taken effect after this"
+    )
+    latency_up_s: float = Field(
+        ge=0, description="95 % of the orders to draw more have taken effect after this"
+    )
+    settle_s: float = Field(ge=0, description="so long after an order it counts as commanded")
+    min_off_s: float = Field(ge=0, description="it stays asleep at least so long")
+    restarts_on_write: bool = Field(description="true = every order restarts it")
+    persistent: bool = Field(description="true = every order wears its flash")
+    hard_off: bool = Field(description="true = its outlet may be switched off")
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -194,27 +210,31 @@ class SetpointTable(Table):
 class OperatingPointTable(Table):
     """A row of `[[operating_points]]`."""
 
-    name: str = Field(min_length=1)
-    watts: float = Field(ge=0)
-    value: float = Field(ge=0, le=1)
+    name: str = Field(min_length=1, description="what people call it")
+    watts: float = Field(ge=0, description="what it draws there; ascending")
+    value: float = Field(ge=0, le=1, description="share of the full output, 0 to 1")
 
 
 class Document(Table):
     """The file."""
 
-    title: str = Field(min_length=1)
-    role: Role
-    trust: Trust
-    sources: tuple[str, ...] = Field(min_length=1)
-    nameplate_w: float = Field(ge=0)
-    period_s: float = Field(gt=0)
-    output: OutputTable | None = None
-    modbus: ModbusTable | None = None
-    mqtt: MqttTable | None = None
+    title: str = Field(min_length=1, description="vendor, models, and what is special")
+    role: Role = Field(description="what the device is to the site; the configuration may say otherwise")
+    trust: Trust = Field(description="how well it is founded")
+    sources: tuple[str, ...] = Field(min_length=1, description="documents and drivers that it was taken from")
+    nameplate_w: float = Field(ge=0, description="rated power of a load; 0 for what only measures")
+    period_s: float = Field(gt=0, description="polling period unless the configuration says otherwise")
+    output: OutputTable | None = Field(default=None, description="what a load produces")
+    modbus: ModbusTable | None = Field(default=None, description="how a Modbus device is read")
+    mqtt: MqttTable | None = Field(default=None, description="how an MQTT device is heard")
     warning: str = Field(default="", description="what an operator should know before relying on it")
-    points: tuple[PointTable, ...] = Field(min_length=1)
-    texts: tuple[TextTable, ...] = ()
-    identity: tuple[IdentityTable, ...] = ()
-    vectors: tuple[VectorTable, ...] = ()
-    setpoint: SetpointTable | None = None
-    operating_points: tuple[OperatingPointTable, ...] = ()
+    points: tuple[PointTable, ...] = Field(min_length=1, description="its values")
+    texts: tuple[TextTable, ...] = Field(default=(), description="characters in registers")
+    identity: tuple[IdentityTable, ...] = Field(
+        default=(), description="all must hold before the device is used or written"
+    )
+    vectors: tuple[VectorTable, ...] = Field(default=(), description="raw words and what they mean, as tests")
+    setpoint: SetpointTable | None = Field(default=None, description="how a load is told to draw less")
+    operating_points: tuple[OperatingPointTable, ...] = Field(
+        default=(), description="ways to run a load, from sleep to full"
+    )

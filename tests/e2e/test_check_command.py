@@ -81,7 +81,7 @@ def test_wrong_usage_ends_with_2_and_no_traceback(arguments: list[str]) -> None:
 def test_version_and_help() -> None:
     assert quotawatt("--version").stdout == f"quotawatt {__version__}\n"
     listed = quotawatt("--help").stdout
-    for name in ("run", "check", "status", "keys", "send", "demo", "sim"):
+    for name in ("run", "check", "status", "keys", "send", "probe", "demo", "sim"):
         assert f"\n  {name} " in listed
     assert "Example: quotawatt check" in quotawatt("check", "--help").stdout
 

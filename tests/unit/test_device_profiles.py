@@ -20,18 +20,46 @@ REGISTERS = [
 ]
 
 
+MINERS = {
+    "sim-miner": (200, 3500),
+    "sim-miner-s19j-pro": (100, 3050),
+    "sim-miner-s19-xp": (140, 3010),
+    "sim-miner-s21-pro": (234, 3510),
+    "sim-miner-s21-xp": (270, 3645),
+    "sim-miner-s21-xp-hyd": (473, 5676),
+    "sim-miner-t21": (190, 3610),
+    "sim-miner-m50s": (126, 3276),
+    "sim-miner-m60s": (186, 3430),
+    "sim-miner-m63s": (390, 7200),
+    "sim-miner-m66s": (298, 5500),
+    "sim-miner-a1566": (185, 3500),
+    "sim-miner-a16-xp": (300, 3850),
+    "sim-miner-ah3880": (600, 8700),
+}
+"""TH/s and W at full power, as their vendors state them."""
+
+
 def test_ships_what_the_simulated_plant_and_the_first_real_meter_need() -> None:
     assert set(profile_names()) >= {
-        "sim-miner",
-        "sim-miner-s19j-pro",
-        "sim-miner-m60s",
-        "sim-miner-a1566",
+        *MINERS,
         "sim-pdu",
         "sim-meter",
         "sim-cooling",
         "sim-gpu-rack",
         "schneider-pm5340",
     }
+
+
+@pytest.mark.parametrize("name", MINERS)
+def test_a_simulated_miner_has_the_figures_of_its_model(name: str) -> None:
+    miner = load_profile(name)
+    assert (miner.output_full, miner.nameplate_w) == MINERS[name]
+    assert miner.setpoint is not None
+    assert miner.setpoint.ceiling_w == miner.nameplate_w
+    assert 0 < miner.setpoint.sleep_w < miner.setpoint.floor_w < miner.nameplate_w
+    # Worse than proportional below full power, or nobody would run it there; better per watt.
+    for point in miner.operating_points[1:-1]:
+        assert point.watts / miner.nameplate_w < point.value < 1
 
 
 @pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
@@ -153,6 +181,48 @@ REFUSED = [
         "exactly one",
     ),
     ("field in a register map", METER, 'type = "u32"', 'type = "u32"\nfield = "p"', "and no field"),
+    (
+        "identity of nothing",
+        METER,
+        "[[points]]",
+        '[[identity]]\npoint = "x"\nvalues = [1]\n[[points]]',
+        "'x'",
+    ),
+    (
+        "identity without a condition",
+        METER,
+        "[[points]]",
+        '[[identity]]\npoint = "power"\n[[points]]',
+        r"identity\.0: a point is checked either by values or",
+    ),
+    (
+        "vector of another length",
+        METER,
+        "[[points]]",
+        '[[vectors]]\npoint="power"\nwords=[1]\nvalue=1\norigin="derived"\nsource="s"\n[[points]]',
+        r"vectors\.0\.words: power has 2 registers, not 1",
+    ),
+    (
+        "vector with two meanings",
+        METER,
+        "[[points]]",
+        '[[vectors]]\npoint="power"\nwords=[1,1]\nvalue=1\nabsent=true\norigin="derived"\nsource="s"\n[[points]]',
+        r"vectors\.0: .*exactly one",
+    ),
+    ("unit with a prefix", METER, 'type = "u32"', 'type = "u32"\nunit = "kW"', r"points\.0\.unit: "),
+    ("another unit", METER, 'type = "u32"', 'type = "u32"\nunit = "V"', "power is always in 'W'"),
+    ("scaled by nothing", METER, 'type = "u32"', 'type = "u32"\ntimes = "x"', r"points\.0\.times: 'x'"),
+    ("scaled by itself", METER, 'type = "u32"', 'type = "u32"\nplus = "power"', r"points\.0\.plus: 'power'"),
+    ("number 0", METER, "max_span = 20", "address_base = 1", "register numbers begin at 1"),
+    ("outside what can be read", METER, "max_span = 20", "readable = [[2, 9]]", "no read that"),
+    ("too wide for a multiple", METER, "max_span = 20", "max_span = 2\nlength_multiple = 4", "no read that"),
+    (
+        "text named as a point",
+        METER,
+        "[[points]]",
+        '[[texts]]\nname = "power"\naddress = 9\nwords = 2\n[[points]]',
+        r"texts\.0\.name: 'power' is there twice",
+    ),
     ("load without output", LOAD, '[output]\nkind = "hash"\nfull = 100\n', "", "output: "),
     ("meter with a set-point", LOAD, '"load"', '"site-meter"', "is never told to draw less"),
     ("set-point too wide", LOAD, "ceiling_w = 1000", "ceiling_w = 70000", "ceiling_w: raw value 70000"),
@@ -182,3 +252,22 @@ def test_overlapping_words_and_a_name_used_twice_are_both_named_at_once() -> Non
         parse_profile("t", text, "t.toml")
     with pytest.raises(ProfileError, match=r"points\.1\.address: register 1 is already 'power'"):
         parse_profile("t", other, "t.toml")
+
+
+def test_what_a_device_counts_as_export_is_import_with_a_minus() -> None:
+    profile = parse_profile("t", METER.replace('type = "u32"', 'type = "s16"\nsign = "export"'), "t.toml")
+    assert isinstance(profile.map, ModbusMap)
+    (power,) = profile.map.points
+    assert decode_words(power, (1000,)) == -1000.0
+    assert encode_value(power, -1000.0) == (1000,)
+
+
+def test_register_numbers_become_wire_addresses_everywhere() -> None:
+    text = LOAD.replace("max_span = 20", "max_span = 20\naddress_base = 1\nreadable = [[1, 30]]")
+    text = text.replace("address = 0", "address = 1").replace("{ address = 8,", "{ address = 9,")
+    profile, wire = parse_profile("t", text, "t.toml"), parse_profile("t", LOAD, "t.toml")
+    assert isinstance(profile.map, ModbusMap)
+    assert isinstance(wire.map, ModbusMap)
+    assert profile.map.points == wire.map.points
+    assert profile.setpoint == wire.setpoint
+    assert (profile.map.reads.readable, profile.map.reads.barriers) == (((0, 29),), (39,))
