@@ -212,9 +212,13 @@ listen = "127.0.0.1:{self.http_port}"
         """The plant's true course."""
         return [moment for moment in self.plant.history if from_s <= moment.wall_s <= to_s]
 
-    def highest_w(self, last_s: float) -> float:
-        """The plant's highest true power within the last seconds."""
-        return max(moment.true_power_w for moment in self.history(self.now_s() - last_s))
+    def was_true(self, shown_w: float) -> bool:
+        """Whether the plant drew this a moment ago.
+
+        What the meter shows, its poll, the cycle and the publisher take up to 3.5 s together.
+        """
+        course = [moment.true_power_w for moment in self.history(self.now_s() - 5)]
+        return min(course) * (1 - METER_CLASS) <= shown_w <= max(course) * (1 + METER_CLASS)
 
     async def true_power(self, condition: Callable[[float], bool], within_s: float, steady_s: float) -> None:
         """Wait until the plant's true power has been so for `steady_s` without a break.
