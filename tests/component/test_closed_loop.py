@@ -112,7 +112,7 @@ def test_equal_worlds_take_equal_courses() -> None:
 # --- up ---
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", SEEDS[:2])
 def test_the_way_back_keeps_to_the_ramp(seed: int) -> None:
     site, full_w = running(seed)
     site.quota((0, 0))
@@ -140,14 +140,14 @@ def test_a_site_whose_steps_are_larger_than_its_ramp_comes_back_as_well(miners: 
 
 
 def test_the_failsafe_ramp_is_followed_and_left_again() -> None:
-    site = PureSite.build(miners=120, racks=3, seed=1, failsafe_w=200_000)
+    site = PureSite.build(miners=60, racks=2, seed=1, failsafe_w=100_000)
     site.quota((0, None))
     site.run(40)
     site.leasing = False
     site.run(600)
     assert above(site, 40) == []
     assert site.controller.authority.state is State.FAILSAFE
-    assert site.plant.model.true_power_w < 200_000
+    assert site.plant.model.true_power_w < 100_000
     site.leasing = True
     site.lease()
     site.run(12 * 60)
