@@ -170,6 +170,9 @@ class ModbusMap:
     identity: tuple[IdentityCheck, ...] = ()
     """All must hold before the first use and before any write."""
     pacing: Pacing = Pacing()
+    sunspec_model: int | None = None
+    """If there is one, addresses count from the id register of this model, and those of texts from
+    that of the common model: where they are each device says itself."""
 
 
 class Origin(StrEnum):

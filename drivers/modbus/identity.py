@@ -84,3 +84,9 @@ def identity_plan(profile: Profile) -> IdentityPlan | None:
     """The plan of a Modbus profile, made once; `None` = nothing identifies the device."""
     assert isinstance(profile.map, ModbusMap)
     return IdentityPlan(profile.map) if profile.map.identity else None
+
+
+@functools.cache
+def located_identity(register_map: ModbusMap) -> IdentityPlan | None:
+    """The plan of a map whose addresses the device has told."""
+    return IdentityPlan(register_map) if register_map.identity else None

@@ -18,6 +18,7 @@ from drivers.modbus.frames import (
 )
 from drivers.modbus.identity import text_problem, value_problem
 from drivers.modbus.planning import Block, fitted, plan_reads
+from drivers.modbus.sunspec import SunSpecWalk, located, location_problem
 from drivers.profile import ModbusMap, Profile, RegisterPoint, TextPoint
 
 CONNECT_TIMEOUT_S = 3.0
@@ -76,6 +77,12 @@ async def inspect(address: ModbusTcpAddress, profile: Profile, *, timeout_s: flo
     assert isinstance(register_map, ModbusMap)
     session = await _connect(address, register_map, timeout_s)
     try:
+        if register_map.sunspec_model is not None:
+            found = await _walk(session)
+            problem = location_problem(register_map, found)
+            if problem is not None:
+                return Inspection((problem,), ())
+            register_map = located(register_map, found)
         answers: dict[str, _Answer] = {}
         for block, members in _blocks(register_map):
             answers.update(await _read_block(session, block, members, register_map))
@@ -96,6 +103,13 @@ async def _connect(address: ModbusTcpAddress, register_map: ModbusMap, timeout_s
         raise RetryLaterError(f"cannot connect to {address.host}:{address.port}: {reason}") from None
     await asyncio.sleep(register_map.pacing.pause_after_connect_s)
     return _Session(reader, writer, address, register_map.pacing.pause_between_requests_s, timeout_s)
+
+
+async def _walk(session: "_Session") -> SunSpecWalk:
+    walk = SunSpecWalk()
+    while not walk.take((await session.read(walk.want)).words or None):
+        pass
+    return walk
 
 
 class _Session:

@@ -298,7 +298,10 @@ class Link(asyncio.BufferedProtocol):
         self._sink.sampled(unit.row, unit.plan.decode(unit.registers), unit.started)
 
     def _identify(self, unit: PolledUnit) -> None:
-        """The registers that tell what the device is are there."""
+        """The registers that tell what the device is, or where its registers are, are there."""
+        if unit.walk is not None:
+            self._walked(unit, refused=False)
+            return
         assert unit.identity is not None
         problem = unit.identity.problem(unit.registers)
         if problem is not None:
@@ -306,8 +309,24 @@ class Link(asyncio.BufferedProtocol):
             self._fail_sweep(unit, Absence.WRONG_DEVICE, WriteResult.REFUSED)
             return
         unit.accept()
+        self._identified(unit)
+
+    def _walked(self, unit: PolledUnit, *, refused: bool) -> None:
+        """A step on the way to where the device keeps its registers."""
+        if unit.walked(refused=refused):
+            self._reads.appendleft(unit)
+            return
+        problem = unit.locate()
+        if problem is not None:
+            self._tell(unit, Absence.WRONG_DEVICE, problem)
+            self._fail_sweep(unit, Absence.WRONG_DEVICE, WriteResult.REFUSED)
+        else:
+            self._identified(unit)
+
+    def _identified(self, unit: PolledUnit) -> None:
+        """Go on with the sweep, or with what is still to be checked; an order goes first."""
         self._reads.appendleft(unit)
-        if unit.order_held:
+        if unit.order_held and unit.identified:
             unit.order_held = False
             self._writes.appendleft(unit)
 
@@ -320,6 +339,11 @@ class Link(asyncio.BufferedProtocol):
 
     def _refused(self, unit: PolledUnit, error: DeviceExceptionError) -> None:
         assert self._loop is not None
+        if unit.walk is not None and self._write is None and error.permanent:
+            unit.breaker.succeeded()
+            self._idle()
+            self._walked(unit, refused=True)
+            return
         if not error.busy:
             unit.breaker.failed(self._loop.time())
         if error.off_line:

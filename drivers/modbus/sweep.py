@@ -80,6 +80,12 @@ def sweep_plan(profile: Profile) -> SweepPlan:
     return SweepPlan(profile.map, profile.setpoint)
 
 
+@functools.cache
+def located_sweep(register_map: ModbusMap) -> SweepPlan:
+    """The plan of a map whose addresses the device has told; the same for all that told the same."""
+    return SweepPlan(register_map, None)
+
+
 def _needed(register_map: ModbusMap) -> list[RegisterPoint]:
     """The points of the quantities, and those that their values depend on."""
     wanted = [point for point in register_map.points if point.quantity is not None]

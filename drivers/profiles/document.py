@@ -49,6 +49,12 @@ class ModbusTable(Table):
     address_base: Literal[0, 1] = Field(
         default=0, description="0 = addresses as on the wire; 1 = register numbers, one more than on the wire"
     )
+    sunspec_model: int | None = Field(
+        default=None,
+        ge=2,
+        le=0xFFFE,
+        description="SunSpec: addresses count from this model's id register, those of texts from model 1's",
+    )
     max_span: int = Field(default=MAX_SPAN, ge=1, le=MAX_SPAN, description="most registers in a read")
     barriers: tuple[Address, ...] = Field(default=(), description="addresses that no read may cross")
     max_gap: int = Field(

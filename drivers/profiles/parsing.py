@@ -109,7 +109,7 @@ def _modbus_map(document: Document, modbus: ModbusTable) -> ModbusMap:
         IdentityCheck(check.point, check.values, check.texts, check.minimum, check.maximum)
         for check in document.identity
     )
-    return ModbusMap(points, modbus.rules(), texts, identity, pacing)
+    return ModbusMap(points, modbus.rules(), texts, identity, pacing, modbus.sunspec_model)
 
 
 def _unit(point: PointTable) -> str:

@@ -14,6 +14,7 @@ from drivers.profiles.document import (
 )
 from drivers.quantity import QUANTITY_BY_NAME, UNIT
 
+SUNSPEC_FUNCTION = 3
 _ON_GRID = 1e-6
 """How far from a whole number of raw steps a power step may be: rounding, no more."""
 
@@ -51,6 +52,8 @@ def _register_mistakes(document: Document, modbus: ModbusTable) -> Iterator[str]
             if other != point.name:
                 yield f"{key}.address: register {address} is already {other!r}"
                 break
+    if modbus.sunspec_model is not None:
+        yield from _sunspec_mistakes(document, modbus)
     yield from _text_mistakes(document, modbus)
     yield from _identity_mistakes(document)
     yield from _vector_mistakes(document)
@@ -83,6 +86,15 @@ def _scaling_mistakes(key: str, point: PointTable, document: Document) -> Iterat
     quantity = QUANTITY_BY_NAME.get(point.name)
     if quantity is not None and point.unit not in {"", UNIT[quantity]}:
         yield f"{key}.unit: {point.name} is always in {UNIT[quantity]!r}"
+
+
+def _sunspec_mistakes(document: Document, modbus: ModbusTable) -> Iterator[str]:
+    if modbus.function != SUNSPEC_FUNCTION or any(point.function is not None for point in document.points):
+        yield f"modbus.function: SunSpec is read with function {SUNSPEC_FUNCTION}"
+    if modbus.address_base or modbus.barriers or modbus.readable or modbus.start_multiple > 1:
+        yield "modbus.sunspec_model: goes with no address_base, barriers, readable or start_multiple"
+    if document.setpoint is not None:
+        yield "setpoint: not with sunspec_model"
 
 
 def _text_mistakes(document: Document, modbus: ModbusTable) -> Iterator[str]:

@@ -73,7 +73,7 @@ def test_every_profile_says_how_far_it_is_founded_and_measures_power(profile: Pr
 
 @pytest.mark.parametrize("point", REGISTERS)
 def test_every_register_point_reads_back_what_was_written(point: RegisterPoint) -> None:
-    for raw in (0, 1, 50, 12_345, 0x7FFE):
+    for raw in {0, 1, 50, 12_345, 0x7FFE} - {point.sentinel}:
         value = raw * point.scale
         decoded = decode_words(point, encode_value(point, value))
         assert decoded is not None

@@ -37,7 +37,7 @@ def test_raw_words_mean_what_the_vector_says(profile: Profile, vector: Vector) -
 def test_a_real_devices_profile_names_what_it_stands_on(profile: Profile) -> None:
     assert isinstance(profile.map, ModbusMap)
     assert profile.sources
-    assert profile.map.identity
+    assert profile.map.identity or profile.map.sunspec_model
     assert profile.setpoint is None
     assert "power" in {vector.point for vector in profile.vectors}
     if profile.trust is Trust.SINGLE_SOURCE:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.modbus.codec import decode_words
+from drivers.modbus.codec import combined, decode_words
 from drivers.modbus.sweep import SweepPlan, sweep_plan
 from drivers.profile import ModbusMap, Profile, RegisterPoint, WordOrder, WordType
 from drivers.profiles import load_profile, parse_profile, profile_names
@@ -33,11 +33,16 @@ def test_every_profile_decodes_as_its_points_do(profile: Profile, data: st.DataO
     values = sweep(plan, registers)
     wanted = [point for point in profile.map.points if point.quantity is not None]
     assert set(values) == {point.quantity for point in wanted}
+    points = {point.name: point for point in profile.map.points}
+
+    def alone(point: RegisterPoint) -> float | None:
+        return decode_words(point, [registers[point.address + i] for i in range(point.type.words)])
+
     for point in wanted:
-        words = [registers[point.address + index] for index in range(point.type.words)]
+        others = {name: alone(points[name]) for name in point.others}
         assert point.quantity is not None
         if point.quantity is not Quantity.SETPOINT:
-            assert values[point.quantity] == decode_words(point, words)
+            assert values[point.quantity] == combined(point, alone(point), others)
 
 
 @given(st.lists(st.integers(0, 0xFFFF), min_size=12, max_size=12))
