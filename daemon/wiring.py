@@ -10,7 +10,7 @@ import httpx2
 import structlog
 
 from daemon import __version__
-from daemon.authority.machine import Moment, Policy, Verdict, start
+from daemon.authority.machine import KeysTrusted, Moment, Policy, Verdict, start, step
 from daemon.clock import Clock, Entropy
 from daemon.commands.desk import CommandDesk
 from daemon.commands.kept import Kept
@@ -143,6 +143,8 @@ class SiteDaemon:
         kept = await Kept.load(self._store)
         now = Moment(clock.wall(), clock.monotonic())
         verdict = await self._verdict(policy.authority, kept, now)
+        kids = frozenset(key.kid for key in config.trust_keys)
+        verdict = step(verdict.authority, KeysTrusted(kids), now, policy.authority)
         controller = Controller(layout, policy, self._table, self._fleet, verdict, now)
         builder = IntervalBuilder(config.site.interval_s, points, await self._ledger.baselines())
         self._recorder = Recorder(self._ledger, builder)
@@ -253,6 +255,8 @@ class SiteDaemon:
         """The last words and, if so configured, the last orders."""
         if self._config.control.on_stop is OnStop.FAILSAFE:
             self._loop.controller.fall_to_failsafe(self._loop.moment())
+        # An interval that ended since the last cycle is finished, not left to be a gap.
+        self._loop.once()
         self._publisher.say_goodbye(self._boot)
         try:
             async with asyncio.timeout(STOP_S):

@@ -68,6 +68,8 @@ class CycleResult:
     settling: bool
     limit_age_s: float
     """Since the limit in force last changed."""
+    planned_s: float
+    """How long loads have been ordered about at all; 0 before the first full picture."""
     orders: int
     level: tuple[int, int, int]
     """Loads at their lowest level, reduced, full."""
@@ -103,6 +105,7 @@ class Controller:
         self._largest_step_w = float(np.diff(layout.loads.watts, axis=1).max(initial=0.0))
         self._settle_until_s = -np.inf
         self._limit_changed_s = now.monotonic_s
+        self._planned_from_s: float | None = None
         self._room_since_s: float | None = None
         self._quota_taken_s = -np.inf
         self._meter_trusted = False
@@ -156,6 +159,8 @@ class Controller:
 
         plan, orders = None, 0
         if snapshot.complete or now.monotonic_s - self._started_s >= _FIRST_PICTURE_S:
+            if self._planned_from_s is None:
+                self._planned_from_s = now.monotonic_s
             plan = self._plan(measured_w, counted, now, power, dt_s)
             orders = self._order(plan, measured_w, counted, setpoint_w, now)
         self.last = self._result(now, snapshot, power, plan, orders, counted)
@@ -276,6 +281,7 @@ class Controller:
             lowest_w = base_w + float(np.where(sheddable, memory.learned_w[:, 0], counted).sum())
         top_w = float(memory.learned_w[np.arange(len(loads)), loads.top].sum())
         lowest, full = memory.level == 0, memory.level == loads.top
+        reduced = (memory.level != UNKNOWN) & ~lowest & ~full
         return CycleResult(
             moment=now,
             snapshot=snapshot,
@@ -287,8 +293,9 @@ class Controller:
             wanted_w=base_w + top_w,
             settling=now.monotonic_s < self._settle_until_s,
             limit_age_s=now.monotonic_s - self._limit_changed_s,
+            planned_s=0.0 if self._planned_from_s is None else now.monotonic_s - self._planned_from_s,
             orders=orders,
-            level=(int(lowest.sum()), int((~lowest & ~full).sum()), int((full & ~lowest).sum())),
+            level=(int(lowest.sum()), int(reduced.sum()), int((full & ~lowest).sum())),
         )
 
     def fall_to_failsafe(self, now: Moment) -> int:

@@ -9,6 +9,8 @@ from daemon.metering.site_power import PowerSource
 from daemon.table.table import DeviceStatus
 
 _NAMED = 5
+_REACTION_S = 3.0
+"""After the first orders nothing can have fallen sooner."""
 
 
 def findings(controller: Controller, result: CycleResult, *, records_writable: bool) -> dict[str, Alarm]:
@@ -38,7 +40,9 @@ def _of_limits(found: dict[str, Alarm], result: CycleResult) -> None:
         )
     floor_w = max(limit_w, lowest_w or 0.0)
     # A reading from before the limit says nothing about how it is kept.
-    judged = not result.settling and result.power.age_s < result.limit_age_s and result.plan is not None
+    judged = not result.settling and result.power.age_s < min(
+        result.limit_age_s, result.planned_s - _REACTION_S
+    )
     if power_w is not None and power_w > floor_w and judged:
         found["over-limit"] = Alarm(
             "over-limit", f"the site draws {_mw(power_w)}, allowed are {_mw(floor_w)}"

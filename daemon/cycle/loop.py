@@ -70,7 +70,7 @@ class CycleLoop:
 
     def once(self) -> CycleResult:
         """One cycle."""
-        before_w = self.controller.verdict.limit_w
+        before = self.controller.last
         writable = self._recorder.failing is None
         result = self.controller.cycle(self.moment(), records_writable=writable)
         dt_s = result.moment.monotonic_s - self._last_s
@@ -79,7 +79,7 @@ class CycleLoop:
         if result.power.watts is not None and result.power.watts > allowed_w:
             self.over_limit_s += dt_s
         self._recorder.observe(observation(self.controller, result))
-        if result.orders or result.verdict.limit_w != before_w:
+        if result.orders or before is None or result.verdict.limit_w != before.verdict.limit_w:
             _log.info(decision_line(result), orders=result.orders)
         found = dict(findings(self.controller, result, records_writable=writable))
         for more in self.further_alarms:
