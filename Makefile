@@ -27,9 +27,9 @@ imports: $(VENV)/.test
 unit: $(VENV)/.test mosquitto
 	$(BIN)/python -m pytest -n 2 tests/unit tests/property tests/component
 
-# One at a time: these measure seconds of real time on real sockets.
+# These wait for seconds of real time more than they compute: two at a time, each with ports of its own.
 e2e: $(VENV)/.test mosquitto
-	$(BIN)/python -m pytest tests/e2e tests/crash
+	$(BIN)/python -m pytest -n 2 tests/e2e tests/crash
 
 mosquitto:
 	@sh requirements/mosquitto.sh
