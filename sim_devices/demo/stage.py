@@ -267,13 +267,18 @@ async def perform(stage: Stage, part: Coroutine[Any, Any, None]) -> None:
             await part
             for task in beside:
                 task.cancel()
-    except* DemoError as errors:
-        raise _first(errors) from None
+    except BaseExceptionGroup as group:
+        # Not `except*`: what is raised in there is wrapped in a group again.
+        error = _first(group)
+        if isinstance(error, DemoError):
+            raise error from None
+        raise
 
 
-def _first(group: BaseExceptionGroup[DemoError]) -> BaseException:
-    """The first single error of a group."""
-    error: BaseException = group
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first single error of a group, the demo's own before others."""
+    own, others = group.split(DemoError)
+    error: BaseException = own or others or group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
