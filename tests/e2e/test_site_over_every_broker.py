@@ -15,6 +15,8 @@ from tests.world.daemon_child import Finished
 from tests.world.mqtt import until
 from tests.world.real_site import INTERVAL_S, METER_CLASS, SETTLE_S, RealSite
 
+pytestmark = pytest.mark.timeout(120)  # seconds of real time, and a wait for a whole interval
+
 QUOTA, HOLD, FAILSAFE = 0.6, 0.35, 0.4
 RAMP_S = 4
 
@@ -125,6 +127,10 @@ async def _falls_to_failsafe(site: RealSite) -> None:
 
 
 async def _has_settled(site: RealSite) -> None:
+    # After the restart the grid may leave only parts of intervals until now: wait for a whole one.
+    async with asyncio.timeout(2 * INTERVAL_S + 5):
+        while not site.book.intervals():  # noqa: ASYNC110 - the exchange's book has no event to wait for
+            await asyncio.sleep(0.2)
     ended_s = site.now_s() // INTERVAL_S * INTERVAL_S - INTERVAL_S
     await site.book.holds(ended_s, within_s=5.0)
     assert await site.daemon.stop() == 0
