@@ -7,7 +7,7 @@ Modbus/TCP Security). Both are driven through the same tests.
 from typing import Protocol
 
 from drivers.modbus.frames import Buffer
-from drivers.modbus.planning import Block
+from drivers.modbus.requests import Request
 
 
 class LineUser(Protocol):
@@ -16,43 +16,47 @@ class LineUser(Protocol):
     def opened(self) -> None:
         """Requests may go out."""
 
-    def answered(self, data: Buffer, start: int, end: int) -> None:
-        """The request in flight was answered, and the answer is checked.
+    def answered(self, request: Request, data: Buffer, start: int, end: int) -> None:
+        """A request in flight was answered, and the answer is checked.
+
+        The line no longer holds the request: another one may be asked from within this call.
 
         Args:
+            request: the very one that was asked.
             data: valid during the call only.
             start: where the registers of a read begin; of a write, `end`.
-            end: where they end; a read gives exactly the registers that were asked for.
+            end: where they end; a read gives exactly the registers that were asked for, big-endian.
         """
 
-    def failed(self, error: Exception) -> None:
-        """The request in flight was answered wrongly: an `AnswerError` or a `DeviceExceptionError`.
+    def failed(self, request: Request, error: Exception) -> None:
+        """A request in flight was answered wrongly: an `AnswerError` or a `DeviceExceptionError`.
 
-        The line goes on.
+        The line goes on; another request may be asked from within this call.
         """
 
     def closed(self, why: str, *, desync: bool) -> None:
-        """The connection is gone, not by `Line.close`. `desync` = what came was no Modbus."""
+        """The connection is gone, not by `Line.close`; nothing is in flight. `desync` = what came was no Modbus."""
 
 
 class Line(Protocol):
-    """A connection to one end: a Modbus TCP server, or a serial line. One request is in flight at a time."""
+    """A connection to one end: a Modbus TCP server, or a serial line. It can be opened again after its end."""
+
+    @property
+    def most_in_flight(self) -> int:
+        """Requests that it can carry at a time; a link asks no more of it, and never the same one twice."""
 
     async def open(self) -> None:
-        """Try once to connect; then `LineUser.opened` has been called.
+        """Try once to connect; when it succeeds `LineUser.opened` is called, before or after it returns.
 
         Raises:
             OSError: what is there does not take us; a `TimeoutError` if it does not answer.
         """
 
-    def read(self, unit: int, block: Block) -> None:
-        """Ask for registers. The outcome comes through the user; never from within this call."""
+    def ask(self, request: Request) -> None:
+        """Send a request (a write has `words`). The outcome comes through the user; never from within this call."""
 
-    def write(self, unit: int, address: int, words: tuple[int, ...]) -> None:
-        """Write registers: function 6 for one, 16 for more."""
-
-    def abandon(self) -> None:
+    def abandon(self, request: Request) -> None:
         """The request in flight took too long: its answer, should it come, is to be thrown away."""
 
     def close(self) -> None:
-        """End the connection; the user hears no more of it."""
+        """End the connection, or the attempt to open it; the user hears no more of it."""
