@@ -39,9 +39,11 @@ from daemon.mqtt.orders import BrokerOutlet, OrderIntake
 from daemon.mqtt.port import BrokerLink
 from daemon.mqtt.publisher import Publisher, last_will
 from daemon.mqtt.topics import Topics, client_id
+from daemon.samples import SampleRecorder
 from daemon.service import Notifier
 from daemon.signing import PrivateKey, PublicKey
 from daemon.store import Store
+from daemon.store.database import Connect
 from daemon.table import SiteTable
 from daemon.uplink import Uplink
 from drivers.device import Device
@@ -61,6 +63,7 @@ class Outside:
     clock: Clock
     entropy: Entropy
     open_store: Callable[[Config], Awaitable[Store]]
+    connect_samples: Connect
     link: Callable[[Config, Callable[[], LastWill]], BrokerLink]
     http: Callable[[Config], httpx2.AsyncClient]
     serve_http: bool
@@ -149,6 +152,13 @@ class SiteDaemon:
         builder = IntervalBuilder(config.site.interval_s, points, await self._ledger.baselines())
         self._recorder = Recorder(self._ledger, builder)
         self._loop = CycleLoop(controller, self._recorder, clock)
+        self._samples = SampleRecorder(
+            [device.id for device in config.devices],
+            config.site.state_dir / "samples.db",
+            clock,
+            self._outside.connect_samples,
+        )
+        self._loop.further_alarms.append(self._samples.alarms)
         self._desk_site = DeskSite(self._loop, self._state)
         for device, exclusion in kept.exclusions.items():
             self._desk_site.excluded(device, exclusion.reason, exclusion.until)
@@ -168,7 +178,7 @@ class SiteDaemon:
         )
         self._link.on_connected(self._publisher.tell_again)
         self._loop.on_event.append(self._publisher.event)
-        self._loop.on_result += [self._limit_keeper.take, self._notify, self._look]
+        self._loop.on_result += [self._limit_keeper.take, self._samples.take, self._notify, self._look]
         if self._outside.serve_http:
             self._loop.on_result.append(self._measure)
         self._uplink = None
@@ -233,6 +243,7 @@ class SiteDaemon:
             "recorder": self._recorder.run(),
             "limit-keeper": self._limit_keeper.run(),
             "publisher": self._publisher.run(),
+            "samples": self._samples.run(),
         }
         if self._uplink is not None:
             parts["uplink"] = self._uplink.run()
@@ -270,6 +281,7 @@ class SiteDaemon:
                 await self._limit_keeper.flush()
         finally:
             await self._store.close()
+            await self._samples.close()
             _log.info("site closed", site=self._config.site.id)
 
     def _will(self) -> LastWill:

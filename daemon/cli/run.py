@@ -15,6 +15,7 @@ from daemon.clock import SystemClock, SystemEntropy
 from daemon.config import Config, load_config
 from daemon.service import Notifier, configure_logging
 from daemon.store import Store
+from daemon.store.database import connect_file
 from daemon.store.lock import FolderLock
 from daemon.wiring import Outside, SiteDaemon, link_over_sockets
 
@@ -51,6 +52,7 @@ async def _serve(config: Config) -> None:
             clock=SystemClock(),
             entropy=entropy,
             open_store=_open_store,
+            connect_samples=connect_file,
             link=link_over_sockets(entropy),
             http=_http_client,
             serve_http=True,

@@ -1,9 +1,10 @@
-"""One SQLite file in WAL mode with `synchronous=FULL`, one writer, transactions that are all or nothing."""
+"""One SQLite file, one writer, transactions that are all or nothing."""
 
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, Protocol
@@ -32,6 +33,22 @@ class Connection(Protocol):
 
 
 Connect = Callable[[Path], Awaitable[Connection]]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What sort of database a file holds."""
+
+    migrations: str
+    """Package with the numbered SQL scripts."""
+    pragmas: tuple[str, ...]
+
+
+LEDGER = Kind(
+    "daemon.store.migrations",
+    ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"),
+)
+"""What is money: a commit is on the disk before it returns."""
 
 
 async def connect_file(path: Path) -> Connection:
@@ -84,7 +101,7 @@ class Store:
         self.path = path
 
     @classmethod
-    async def open(cls, path: Path, connect: Connect = connect_file) -> "Store":
+    async def open(cls, path: Path, connect: Connect = connect_file, kind: Kind = LEDGER) -> "Store":
         """Open or create the file and bring its schema up to date.
 
         Raises:
@@ -96,9 +113,9 @@ class Store:
             raise StoreError(f"{path}: cannot be opened: {error}") from error
         store = cls(connection, path)
         try:
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
+            for pragma in kind.pragmas:
                 await store._execute(f"PRAGMA {pragma}")
-            await store._migrate()
+            await store._migrate(kind.migrations)
         except BaseException:
             await connection.close()
             raise
@@ -110,15 +127,11 @@ class Store:
         except sqlite3.Error as error:
             raise StoreError(f"{self.path}: {error}") from error
 
-    async def _migrate(self) -> None:
+    async def _migrate(self, package: str) -> None:
         row = await self._execute("PRAGMA user_version")
         version = int(row[0]) if row else 0
         scripts = sorted(
-            (
-                entry
-                for entry in resources.files("daemon.store.migrations").iterdir()
-                if entry.name.endswith(".sql")
-            ),
+            (entry for entry in resources.files(package).iterdir() if entry.name.endswith(".sql")),
             key=lambda entry: entry.name,
         )
         if version > len(scripts):

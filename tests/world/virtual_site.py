@@ -263,6 +263,7 @@ jwk = {_inline(self.dispatcher.operator.public_jwk())}
                 clock=self.clock,
                 entropy=self._entropy,
                 open_store=self._open_store,
+                connect_samples=connect_inline,
                 link=self._connect,
                 http=lambda _: httpx2.AsyncClient(transport=self.exchange.transport()),
                 serve_http=False,

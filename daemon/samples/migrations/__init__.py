@@ -1,0 +1,1 @@
+"""SQL migrations of the samples, in the order of their numbers."""
