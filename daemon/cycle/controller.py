@@ -246,7 +246,7 @@ class Controller:
     def _ahead(self, now: Moment) -> list[Ahead]:
         """Lower limits that are known to come within the slowest load's latency."""
         horizon_s = float(self.layout.loads.latency_down_s.max(initial=0.0)) + _AHEAD_S
-        if steady_for(self.authority, now, horizon_s):
+        if steady_for(self.authority, now, self.policy.authority, horizon_s):
             return []
         lowest_w = self.verdict.limit_w
         ahead = []

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from daemon.authority.clock_trust import ClockTrust
-from daemon.authority.machine import LeaseAccepted, LeaseSeen, Moment, Source, State, forecast_w
+from daemon.authority.machine import LeaseAccepted, LeaseSeen, Moment, Source, State, forecast_w, steady_for
 from tests.world.authority_bench import MW, POLICY, AuthorityBench
 
 CONTRACT_W, FAILSAFE_W = POLICY.contract_max_w, POLICY.failsafe_w
@@ -106,12 +106,62 @@ def test_without_a_ramp_the_failsafe_limit_is_in_force_after_the_offset(offset_s
     assert limits[fallen_after] == FAILSAFE_W
 
 
+def foreseen(bench: AuthorityBench, seconds: int) -> list[int]:
+    return [forecast_w(bench.authority, bench.now, bench.policy, s) for s in range(1, seconds + 1)]
+
+
+def limits_of(bench: AuthorityBench, seconds: int) -> list[int]:
+    return [verdict.limit_w for verdict in bench.run(seconds)]
+
+
 def test_what_is_forecast_is_what_comes_if_nobody_speaks() -> None:
     bench = AuthorityBench()
-    bench.commanded((0, None), (100, 20 * MW), (160, 0), (220, 12 * MW))
-    foreseen = [forecast_w(bench.authority, bench.now, bench.policy, s) for s in range(1, 240)]
+    bench.commanded((0, None), (100, 20 * MW), (190, 0), (220, 12 * MW))
+    bench.leasing = False
+    expected = foreseen(bench, 600)
+    assert limits_of(bench, 600) == expected
+    assert {20 * MW, 0, FAILSAFE_W} < set(expected)
+
+
+def test_what_is_forecast_while_a_meter_is_lost_or_nobody_has_spoken_is_what_comes() -> None:
+    meterless = controlled()
+    meterless.without_meter(200)
+    expected = foreseen(meterless, 99)
+    assert set(expected) == {CONTRACT_W}
+    expected = foreseen(meterless, 600)
+    meterless.meter = False
+    assert limits_of(meterless, 600) == expected
+    assert expected[-1] == FAILSAFE_W
+    started = AuthorityBench(last_limit_w=2 * MW)
+    started.lease(rev=99)
+    expected = foreseen(started, 300)
+    assert limits_of(started, 300) == expected
+    # A fall that is under way goes on as it began.
+    started = controlled()
+    started.fall_silent()
+    expected = foreseen(started, 400)
+    assert limits_of(started, 400) == expected
+
+
+def test_nothing_is_said_to_be_steady_that_a_schedule_a_ramp_or_silence_will_change() -> None:
+    def steady(bench: AuthorityBench, ahead_s: float) -> bool:
+        return steady_for(bench.authority, bench.now, bench.policy, ahead_s)
+
+    bench = AuthorityBench()
+    bench.commanded((0, None), (40, 20 * MW))
+    assert (steady(bench, 39), steady(bench, 40)) == (True, False)
+    bench = controlled()
+    bench.leasing = False  # the last lease came just now
+    assert (steady(bench, 149), steady(bench, 150)) == (True, False)
+    bench.without_meter(10)
     bench.leasing = True
-    assert [verdict.limit_w for verdict in bench.run(239)] == foreseen
+    bench.run(200)
+    assert (steady(bench, 99), steady(bench, 125)) == (True, False)
+    bench.run(100)
+    assert bench.is_in(State.FAILSAFE)
+    assert not steady(bench, 1)
+    bench.run(400)
+    assert steady(bench, 1_000)
 
 
 # --- the clock ---

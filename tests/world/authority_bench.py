@@ -21,6 +21,7 @@ from daemon.authority.machine import (
     Verdict,
     start,
     step,
+    unfinished_of,
 )
 from daemon.commands.orders import Hold, Lease, OperatorLimit, Quota, ScheduleEntry
 
@@ -57,6 +58,7 @@ class AuthorityBench:
         self.boot_id = "boot-1"
         self.leasing = False
         self.meter = True
+        self.meter_fresh: bool | None = None
         self.writable = True
         self.rev = 0
         self.last_lease: Lease | None = None
@@ -110,7 +112,7 @@ class AuthorityBench:
         return self.verdict
 
     def tick(self) -> Verdict:
-        return self.tell(Tick(self.meter, self.writable))
+        return self.tell(Tick(self.meter, self.writable, self.meter_fresh))
 
     def run(self, seconds: float) -> list[Verdict]:
         """Let time pass, a tick a second, a lease every ten if `leasing`; every verdict."""
@@ -135,8 +137,10 @@ class AuthorityBench:
         lease = Lease(
             self.rev if rev is None else rev, iat, iat + lives_s, self.boot_id, self.boottime_s, self.wall_s
         )
-        if self.authority.quota is not None and lease.rev == self.authority.quota.rev:
-            self.last_lease = lease
+        held, kept = self.authority.quota, self.last_lease
+        if held is not None and lease.rev == held.rev:
+            if kept is None or kept.boot_id != lease.boot_id or lease.iat >= kept.iat:
+                self.last_lease = lease
         return self.tell(LeaseAccepted(lease))
 
     def commanded(self, *steps: tuple[int, int | None]) -> None:
@@ -178,6 +182,7 @@ class AuthorityBench:
     ) -> Verdict:
         """The daemon stops and starts again with what it had kept."""
         before = self.verdict
+        unfinished = unfinished_of(before.authority, self.boot_id, self.boottime_s - self.monotonic_s)
         self.wall_s += after_s + wall_step_s
         self.monotonic_s += after_s
         if reboot:
@@ -194,5 +199,6 @@ class AuthorityBench:
             lease=self.last_lease,
             hold=self.kept_hold,
             operator_limit=self.kept_limit,
+            unfinished=unfinished,
         )
         return self.verdict
