@@ -35,7 +35,7 @@ class LoadInstrument:
         self._load = load
         self.readers: Mapping[str, Reader] = {
             Quantity.POWER: lambda: load.reported_w,
-            Quantity.ENERGY_IMPORT: lambda: float(int(load.energy_wh(model.now_s) * load.reading_factor)),
+            Quantity.ENERGY_IMPORT: lambda: float(int(model.fleet.reported_wh(model.now_s)[load.row])),
             Quantity.HASHRATE: lambda: load.output(model.now_s),
             Quantity.GPU_ACTIVE: lambda: float(round(load.output(model.now_s))),
             Quantity.SETPOINT: lambda: load.ordered_w,
@@ -59,7 +59,7 @@ class PduInstrument:
         self._switches = {f"outlet_{number}_switch": number for number in range(1, len(pdu.outlets) + 1)}
         self.readers: Mapping[str, Reader] = {
             Quantity.POWER: lambda: pdu.power_w,
-            Quantity.ENERGY_IMPORT: lambda: float(int(pdu.energy_wh)),
+            Quantity.ENERGY_IMPORT: lambda: float(int(model.feeders.energy_wh[pdu.row])),
             Quantity.SERIAL: lambda: serial_of(pdu.id),
             **{f"outlet_{number}_power": self._outlet_reader(number) for number in self._switches.values()},
             **{name: self._switch_reader(number) for name, number in self._switches.items()},

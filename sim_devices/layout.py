@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from drivers.profile import Profile, Role
-from sim_devices.physics import Behaviour, Load, Pdu, PlantModel
+from sim_devices.physics import Behaviour, LoadSpec, PduSpec, PlantModel
 
 OUTLETS = 20
 FIXED_SHARE = 0.03
@@ -82,22 +82,22 @@ def lay_out(
         Spec(f"rack-{number:02}", "sim-gpu-rack", Role.LOAD, "ai") for number in range(1, racks + 1)
     ]
     load_specs = [*miner_specs, *rack_specs]
-    loads = {
-        spec.id: _load(spec, profile(spec.profile), seed, index) for index, spec in enumerate(load_specs)
-    }
     chosen = random.Random(seed).sample(miner_specs, round(disobedient_share * miners))
-    for spec in chosen:
-        loads[spec.id].disobeys = True
     pdu_specs = [Spec(_pdu_id(block), "sim-pdu", Role.PDU) for block in range(pdus)]
-    fed = {spec.fed_by: loads[spec.id] for spec in miner_specs if spec.fed_by is not None}
+    fed = {spec.fed_by: spec.id for spec in miner_specs if spec.fed_by is not None}
     meter_ids = ["meter", "check-meter"] if check_meter else ["meter"]
     nameplate_w = sum(profile(spec.profile).nameplate_w for spec in load_specs)
     model = PlantModel(
-        tuple(loads.values()),
-        pdus=[Pdu(pdu.id, [fed.get(f"{pdu.id}/{n}") for n in range(1, OUTLETS + 1)]) for pdu in pdu_specs],
+        [_load(spec, profile(spec.profile), seed, index) for index, spec in enumerate(load_specs)],
+        pdus=[
+            PduSpec(pdu.id, tuple(fed.get(f"{pdu.id}/{outlet}") for outlet in range(1, OUTLETS + 1)))
+            for pdu in pdu_specs
+        ],
         fixed_w=FIXED_SHARE * nameplate_w,
         meter_seeds=[(meter_id, seed * 10 + index) for index, meter_id in enumerate(meter_ids)],
     )
+    for spec in chosen:
+        model.set_disobeys(spec.id, disobeys=True)
     specs = (
         *(
             Spec(meter_id, "sim-meter", Role(role))
@@ -141,14 +141,14 @@ def _miner_model(place: float) -> str:
     raise ValueError("a miner's place is below 12")
 
 
-def _load(spec: Spec, profile: Profile, seed: int, index: int) -> Load:
+def _load(spec: Spec, profile: Profile, seed: int, index: int) -> LoadSpec:
     is_miner = spec.circuit != "ai"
     behaviour = Behaviour.of(
         profile,
         warm_up_s=WARM_UP_S if is_miner else 0.0,
         output_warm_up_s=HASH_WARM_UP_S if is_miner else 0.0,
     )
-    return Load(spec.id, behaviour, seed=seed * 100_003 + index)
+    return LoadSpec(spec.id, behaviour, seed * 100_003 + index)
 
 
 def _circuits(load_specs: Sequence[Spec], profile: Callable[[str], Profile]) -> tuple[Circuit, ...]:

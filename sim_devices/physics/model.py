@@ -1,12 +1,15 @@
 """The plant: every device's physics, and the truth about all of them."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from sim_devices.physics.cooling import Cooling
-from sim_devices.physics.load import Load
+import numpy as np
+
+from sim_devices.physics.cooling import Cooling, Weather
+from sim_devices.physics.load import Load, LoadsById
+from sim_devices.physics.loads import Loads, LoadSpec
 from sim_devices.physics.meter import Meter
-from sim_devices.physics.pdu import OWN_W, Pdu
+from sim_devices.physics.pdu import NOTHING, OWN_W, Pdu, Pdus, PdusById, PduSpec
 
 
 class PlantModel:
@@ -18,22 +21,25 @@ class PlantModel:
 
     def __init__(
         self,
-        loads: Sequence[Load],
+        loads: Sequence[LoadSpec],
         *,
-        pdus: Sequence[Pdu] = (),
+        pdus: Sequence[PduSpec] = (),
         fixed_w: float = 0.0,
         meter_seeds: Sequence[tuple[str, int]] = (("meter", 0),),
     ) -> None:
         self.now_s = 0.0
         """Seconds that the plant has run."""
-        self.loads: dict[str, Load] = {load.id: load for load in loads}
-        self.pdus: dict[str, Pdu] = {pdu.id: pdu for pdu in pdus}
+        self.fleet = Loads(loads)
+        """The loads column by column."""
+        self.loads: Mapping[str, Load] = LoadsById(self.fleet)
+        self.feeders = Pdus(pdus, self.fleet)
+        """The PDUs column by column."""
+        self.pdus: Mapping[str, Pdu] = PdusById(self.feeders, self.fleet)
         self.fixed_w = fixed_w
         """Lights, controls, transformers: nobody can shed it."""
-        self._loads = tuple(loads)
-        self._pdus = tuple(pdus)
-        self.load_w = sum(load.draw_w for load in loads)
+        self.load_w = float(self.fleet.draw_w.sum())
         """True draw of all loads."""
+        self.weather = Weather()
         self.cooling = Cooling(self.load_w)
         self.true_power_w = self._site_w()
         """True power at the site's connection."""
@@ -50,7 +56,7 @@ class PlantModel:
 
     def order(self, load_id: str, watts: float | None) -> None:
         """Write a load's set-point: at most `watts` W, 0 = sleep, `None` = no limit."""
-        self.loads[load_id].order(watts, self.now_s)
+        self.fleet.order(self.fleet.index[load_id], watts, self.now_s)
 
     def switch(self, pdu_id: str, outlet: int, *, on: bool) -> None:
         """Switch an outlet of a PDU."""
@@ -58,28 +64,31 @@ class PlantModel:
 
     def set_disobeys(self, load_id: str, disobeys: bool) -> None:  # noqa: FBT001 - a fault is switched on or off
         """Make a load ignore orders, or cease to."""
-        self.loads[load_id].set_disobeys(disobeys, self.now_s)
+        self.fleet.set_disobeys(self.fleet.index[load_id], disobeys, self.now_s)
+
+    def set_has_work(self, load_id: str, has_work: bool) -> None:  # noqa: FBT001 - work is there or not
+        """Take a load's work away, as a pool outage does, or give it back."""
+        self.fleet.set_has_work(self.fleet.index[load_id], has_work, self.now_s)
+
+    def misread(self, load_id: str, factor: float) -> None:
+        """Make a load report so much of its draw."""
+        self.fleet.set_reading_factor(self.fleet.index[load_id], factor, self.now_s)
 
     def reboot(self, load_id: str) -> None:
         """Restart a load: it forgets its set-point."""
-        self.loads[load_id].reboot(self.now_s)
+        self.fleet.reboot(self.fleet.index[load_id], self.now_s)
 
     def output(self, load_id: str) -> float:
         """TH/s or GPUs at work of a load."""
-        return self.loads[load_id].output(self.now_s)
+        return float(self.fleet.outputs(self.now_s)[self.fleet.index[load_id]])
 
     def step(self, dt_s: float) -> None:
         """Advance everything by `dt_s`; at most about 1 s for a faithful course."""
         self.now_s += dt_s
-        load_w = 0.0
-        for load in self._loads:
-            if not load.settled:
-                load.step(self.now_s, dt_s)
-            load_w += load.draw_w
-        self.load_w = load_w
-        for pdu in self._pdus:
-            pdu.step(dt_s)
-        self.cooling.step(load_w, dt_s)
+        self.fleet.step(self.now_s, dt_s)
+        self.load_w = float(self.fleet.draw_w.sum())
+        self.feeders.step(self.fleet, dt_s)
+        self.cooling.step(self.load_w, dt_s, self.weather.ambient_c(self.now_s))
         self.true_power_w = self._site_w()
         for meter in self.meters.values():
             meter.step(self.true_power_w, dt_s)
@@ -90,9 +99,12 @@ class PlantModel:
         Args:
             outlets: count PDU outlets as a way to shed: then what hangs on one and disobeys can be shed.
         """
-        fed = {load.id for pdu in self._pdus for load in pdu.outlets if load is not None} if outlets else ()
-        shed_w = sum(0.0 if load.disobeys and load.id in fed else load.shed_w for load in self._loads)
-        return shed_w + self.true_power_w - self.load_w
+        shed_w = self.fleet.shed_w()
+        if outlets:
+            fed = np.zeros(len(self.fleet), dtype=np.bool_)
+            fed[self.feeders.fed[self.feeders.fed != NOTHING]] = True
+            shed_w = np.where(fed & self.fleet.disobeys, 0.0, shed_w)
+        return float(shed_w.sum()) + self.true_power_w - self.load_w
 
     def lowest_w(self, within_s: float, *, step_s: float = 0.1) -> float:
         """True site power `within_s` from now if every load were ordered to sleep now."""
@@ -104,4 +116,4 @@ class PlantModel:
         return twin.true_power_w
 
     def _site_w(self) -> float:
-        return self.load_w + OWN_W * len(self._pdus) + self.cooling.draw_w + self.fixed_w
+        return self.load_w + OWN_W * len(self.feeders) + self.cooling.draw_w + self.fixed_w

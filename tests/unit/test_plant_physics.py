@@ -7,7 +7,7 @@ import pytest
 
 from drivers.profiles import load_profile
 from sim_devices.layout import Layout, lay_out
-from sim_devices.physics import Behaviour, Cooling, Load, Meter, Pdu, PlantModel
+from sim_devices.physics import Behaviour, Cooling, Load, LoadSpec, Meter, PduSpec, PlantModel
 
 STEP_S = 0.1
 FAST = Behaviour.of(load_profile("sim-miner"), warm_up_s=30, output_warm_up_s=300)
@@ -36,8 +36,8 @@ def seconds_until_w(model: PlantModel, load: Load, watts: float, within_s: float
 
 
 def one(behaviour: Behaviour, seed: int = 1) -> tuple[PlantModel, Load]:
-    load = Load("a", behaviour, seed=seed)
-    return PlantModel([load]), load
+    model = PlantModel([LoadSpec("a", behaviour, seed)])
+    return model, model.loads["a"]
 
 
 def test_the_default_site_draws_about_a_megawatt_of_four_models() -> None:
@@ -250,9 +250,9 @@ def test_a_reboot_forgets_the_set_point_and_comes_back_at_full_power() -> None:
 
 
 def test_a_pdu_sums_its_outlets_and_switches_them() -> None:
-    loads = [Load(name, FAST, seed=index) for index, name in enumerate("ab")]
-    pdu = Pdu("p", [*loads, None])
-    model = PlantModel(loads, pdus=[pdu])
+    specs = [LoadSpec(name, FAST, seed=index) for index, name in enumerate("ab")]
+    model = PlantModel(specs, pdus=[PduSpec("p", ("a", "b", None))])
+    pdu, loads = model.pdus["p"], list(model.loads.values())
     model.step(STEP_S)
     assert pdu.power_w == pytest.approx(12 + loads[0].draw_w + loads[1].draw_w)
     model.switch("p", 1, on=False)
