@@ -5,9 +5,10 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS   ?=
 
-.PHONY: demo test check lint types imports unit e2e mosquitto lock clean
+.PHONY: demo test check lint types imports unit e2e mosquitto lock clean bench-poll bench-programs
 
-demo: $(VENV)/.run
+# A picture needs more than most want to wait for.
+demo: $(VENV)/.run $(if $(findstring --plot,$(ARGS)),$(VENV)/.plot)
 	$(BIN)/quotawatt demo $(ARGS)
 
 test: check unit e2e
@@ -34,6 +35,22 @@ e2e: $(VENV)/.test mosquitto
 mosquitto:
 	@sh requirements/mosquitto.sh
 
+# --- what it costs (docs/benchmarks.md): a table, and the same figures in build/bench/ ---
+
+ROWS   ?=
+ROUNDS ?=
+QUICK  ?=
+
+# All rows take half an hour. `make bench-poll ROWS=saturated QUICK=1` for a look.
+bench-poll: $(VENV)/.run bench-programs
+	$(BIN)/python -m benchmarks.poll $(ROWS) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(QUICK),--quick) $(ARGS)
+
+bench-programs: build/bench/server build/bench/client
+
+build/bench/%: benchmarks/modbus_peer/%.c benchmarks/modbus_peer/wire.h
+	@mkdir -p $(@D)
+	$(CC) -O2 -Wall -Wextra -Wconversion -Werror -o $@ $< -lm
+
 # --- set-up; a second run reuses it ---
 
 $(VENV)/bin/python:
@@ -44,16 +61,21 @@ $(VENV)/.run: requirements/run.txt pyproject.toml | $(VENV)/bin/python
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
+$(VENV)/.plot: requirements/plot.txt $(VENV)/.run
+	$(PIP) install --require-hashes -r requirements/plot.txt
+	@touch $@
+
 $(VENV)/.test: requirements/test.txt $(VENV)/.run
 	$(PIP) install --require-hashes -r requirements/test.txt
 	@touch $@
 
 # Needs uv; writes hashes and no index address.
+LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+  --no-emit-find-links --extra demo --group hatch
 lock:
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-	  --no-emit-find-links --extra demo --group hatch -o requirements/run.txt pyproject.toml
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-	  --no-emit-find-links --extra demo --group hatch --group test -c requirements/run.txt -o requirements/test.txt pyproject.toml
+	$(LOCK) -o requirements/run.txt pyproject.toml
+	$(LOCK) --extra plot -c requirements/run.txt -o requirements/plot.txt pyproject.toml
+	$(LOCK) --extra plot --group test -c requirements/plot.txt -o requirements/test.txt pyproject.toml
 
 clean:
 	rm -rf $(VENV) build dist demo-site

@@ -17,12 +17,15 @@ from rich.console import Console
 
 from daemon.service import configure_logging
 from sim_devices.demo.errors import DemoError
+from sim_devices.demo.plot import course_of_demo
 from sim_devices.demo.result import Result
 from sim_devices.demo.scenario import SHORTEST, Hook, StepName, Timing, play
 from sim_devices.demo.stage import open_stage, perform
 from sim_devices.demo.view import closing_table, event_line, keep_showing, terms_line
+from sim_devices.picture import PictureError, check_picture, draw
 
 FOLDER = Path("demo-site")
+USAGE = 2
 INTERRUPTED = 130
 """As a shell says it of a program that Ctrl-C ended."""
 
@@ -37,6 +40,8 @@ class Options:
     timing: Timing = Timing()  # noqa: RUF009 - frozen
     live: bool = False
     """Draw a picture on the terminal; otherwise a line for every event."""
+    plot: Path | None = None
+    """Draw the course into this file at the end."""
 
 
 def demo(
@@ -50,6 +55,9 @@ def demo(
         bool, typer.Option("--headless", help="No picture; a line for every event on standard error.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Draw limit and power into this file, .png or .svg.")
+    ] = None,
     folder: Annotated[
         Path, typer.Option("--dir", help="Where the site's configuration, keys and log are left.")
     ] = FOLDER,
@@ -61,17 +69,19 @@ def demo(
     Example: quotawatt demo --headless --json
     """
     live = not headless and sys.stderr.isatty()
-    options = Options(folder, miners, seed, Timing.lasting(duration), live=live)
+    options = Options(folder, miners, seed, Timing.lasting(duration), live=live, plot=plot)
     try:
+        if plot is not None:
+            check_picture(plot)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             result = runner.run(_until_told(options))
     except (KeyboardInterrupt, asyncio.CancelledError):
         print("quotawatt demo: interrupted", file=sys.stderr)
         raise typer.Exit(INTERRUPTED) from None
-    except DemoError as error:
-        print(f"quotawatt demo: {error}", file=sys.stderr)
-        raise typer.Exit(1) from error
-    except OSError as error:
+    except PictureError as error:
+        print(f"quotawatt demo: --plot {error}", file=sys.stderr)
+        raise typer.Exit(USAGE) from error
+    except (DemoError, OSError) as error:
         print(f"quotawatt demo: {error}", file=sys.stderr)
         raise typer.Exit(1) from error
     if as_json:
@@ -112,6 +122,8 @@ async def run_demo(options: Options, hooks: Mapping[StepName, Hook] | None = Non
                 showing.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await showing
+        if options.plot is not None:
+            draw(course_of_demo(stage), options.plot)
         return stage.result()
 
 
