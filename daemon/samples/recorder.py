@@ -15,11 +15,11 @@ from daemon.errors import StoreError
 from daemon.samples.file import Remedy, remedy_of, remove, set_aside, space_of
 from daemon.samples.retention import CYCLES_S, KEEP_S, Space
 from daemon.samples.rollup import QUANTITIES, Bucket, Ints, RollUp, Width
+from daemon.samples.seen import Seen, seen
 from daemon.samples.tables import (
     BATCH,
     SAMPLES,
     CycleRow,
-    give_back,
     numbers_of,
     prune,
     prune_cycles,
@@ -78,21 +78,20 @@ class SampleRecorder:
 
     def take(self, result: CycleResult) -> None:
         """A cycle has ended."""
-        snapshot, moment, devices = result.snapshot, result.moment, len(self._names) - len(_OWN)
-        for row, quantity in enumerate(QUANTITIES):
-            self._values[row, :devices] = snapshot.fresh(quantity)
+        self.observe(seen(result))
+
+    def observe(self, cycle: Seen) -> None:
+        """Take what a cycle saw: never waits, never fails."""
+        devices = len(cycle.age_s)
+        own = (cycle.power_w, cycle.limit_w, cycle.expected_w)
+        for row, fresh in enumerate(cycle.fresh):
+            self._values[row, :devices] = fresh
         self._values[:, devices:] = np.nan
-        plan = result.plan
-        power_w = result.power.watts
-        expected_w = None if plan is None else plan.loads_w + plan.uncontrolled_w
-        self._values[0, devices:] = [
-            np.nan if watts is None else watts for watts in (power_w, result.verdict.limit_w, expected_w)
-        ]
-        np.subtract(moment.monotonic_s, snapshot.age_s, out=self._sampled_s[:devices])
-        self._sampled_s[devices:] = moment.monotonic_s
-        self._buckets += self._rollup.take(moment.wall_s, moment.monotonic_s, self._values, self._sampled_s)
-        state = result.verdict.authority.state.value
-        self._cycles.append((int(moment.wall_s), result.verdict.limit_w, power_w, expected_w, state))
+        self._values[0, devices:] = [np.nan if watts is None else watts for watts in own]
+        np.subtract(cycle.monotonic_s, cycle.age_s, out=self._sampled_s[:devices])
+        self._sampled_s[devices:] = cycle.monotonic_s
+        self._buckets += self._rollup.take(cycle.wall_s, cycle.monotonic_s, self._values, self._sampled_s)
+        self._cycles.append((int(cycle.wall_s), cycle.limit_w, cycle.power_w, cycle.expected_w, cycle.state))
 
     def alarms(self) -> Mapping[str, Alarm]:
         """What is wrong with the samples now."""
@@ -159,7 +158,7 @@ class SampleRecorder:
         if short:
             for width in Width:
                 await self._prune_rows(store, width, now_s)
-            await give_back(store)
+            await store.give_back()
         elif self._clock.monotonic() - self._pruned_s >= Width.MINUTE:
             self._pruned_s = self._clock.monotonic()
             await prune_cycles(store, now_s - CYCLES_S)

@@ -129,13 +129,3 @@ async def prune(store: Store, width: Width, before_s: float) -> bool:
         await tx.execute(f"DELETE FROM {table} WHERE key IN ({oldest})", (key,))  # noqa: S608 - our own names
         deleted = await tx.fetch_one("SELECT changes()")
     return deleted is not None and int(deleted[0]) == BATCH
-
-
-async def give_back(store: Store) -> None:
-    """Give the space of deleted rows back to the file system.
-
-    Raises:
-        StoreError: the disk or SQLite refused.
-    """
-    await store.fetch_all("PRAGMA incremental_vacuum")
-    await store.fetch_all("PRAGMA wal_checkpoint(TRUNCATE)")

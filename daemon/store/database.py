@@ -29,6 +29,7 @@ class Connection(Protocol):
 
     async def execute(self, sql: str, parameters: Iterable[Any] | None = None) -> Cursor: ...
     async def executemany(self, sql: str, parameters: Iterable[Iterable[Any]]) -> Cursor: ...
+    async def executescript(self, sql_script: str) -> Cursor: ...
     async def close(self) -> None: ...
 
 
@@ -184,6 +185,21 @@ class Store:
         async with self._lock:
             try:
                 return await Transaction(self._connection).fetch_all(sql, parameters)
+            except sqlite3.Error as error:
+                raise StoreError(f"{self.path}: {error}") from error
+
+    async def give_back(self) -> None:
+        """Give the space of deleted rows back to the file system (of a kind with `auto_vacuum`).
+
+        Raises:
+            StoreError: the disk or SQLite refused.
+        """
+        async with self._lock:
+            try:
+                # As a script: Python steps a statement without columns once, which is one page here.
+                cursor = await self._connection.executescript("PRAGMA incremental_vacuum")
+                await cursor.close()
+                await Transaction(self._connection).fetch_one("PRAGMA wal_checkpoint(TRUNCATE)")
             except sqlite3.Error as error:
                 raise StoreError(f"{self.path}: {error}") from error
 

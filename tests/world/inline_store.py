@@ -34,6 +34,9 @@ class InlineConnection:
     async def executemany(self, sql: str, parameters: Iterable[Iterable[Any]]) -> _InlineCursor:
         return _InlineCursor(self._connection.executemany(sql, [tuple(row) for row in parameters]))
 
+    async def executescript(self, sql_script: str) -> _InlineCursor:
+        return _InlineCursor(self._connection.executescript(sql_script))
+
     async def close(self) -> None:
         self._connection.close()
 

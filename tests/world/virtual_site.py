@@ -19,6 +19,7 @@ from daemon.mqtt.connection import LastWill
 from daemon.service import Notifier
 from daemon.signing import PrivateKey, dumps, loads, parse, sign
 from daemon.store import Store
+from daemon.store.database import Connect
 from daemon.timestamps import format_utc
 from daemon.wiring import Outside, SiteDaemon
 from drivers.ports import TopicHandler
@@ -196,6 +197,7 @@ class VirtualSite:
         self._tasks: list[asyncio.Task[Any]] = []
         self._stop = asyncio.Event()
         self.link: MemoryLink | None = None
+        self.connect_samples: Connect = connect_inline
         self.daemon: SiteDaemon | None = None
 
     async def __aenter__(self) -> Self:
@@ -263,7 +265,7 @@ jwk = {_inline(self.dispatcher.operator.public_jwk())}
                 clock=self.clock,
                 entropy=self._entropy,
                 open_store=self._open_store,
-                connect_samples=connect_inline,
+                connect_samples=self.connect_samples,
                 link=self._connect,
                 http=lambda _: httpx2.AsyncClient(transport=self.exchange.transport()),
                 serve_http=False,
