@@ -1,0 +1,149 @@
+"""Our own fleet and site table, as the daemon runs them: decoded and frozen once a second."""
+
+import asyncio
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.poll.clients.period_watch import PeriodWatch
+from benchmarks.poll.clients.process import Window, main, most_memory_mb, process_age_s
+from benchmarks.poll.clients.watched_table import WatchedTable
+from benchmarks.poll.load import UNITS_BEHIND_GATEWAY, Load, Outcome, Task
+from benchmarks.rounds import percentile
+from daemon.table import SiteTable
+from drivers.address import ModbusTcpAddress
+from drivers.device import Device
+from drivers.fleet import build_fleet
+from drivers.ports import Fleet
+from drivers.profiles import read_profile
+
+PROFILE = Path(__file__).resolve().parents[1] / "twenty-registers.toml"
+SATURATING_PER_S = 80_000.0
+"""More polls than a core can do: so many are asked for where it is to go as fast as it can."""
+CYCLE_S = 1.0
+LOOK_S = 0.02
+
+
+@dataclass(slots=True)
+class Watch:
+    """What is noted during the window."""
+
+    freezes_s: list[float] = field(default_factory=list)
+    lateness_s: list[float] = field(default_factory=list)
+
+
+async def poll_all(load: Load, port: int) -> Outcome:
+    """Poll with our fleet."""
+    devices = _devices(load, port)
+    table = WatchedTable([device.period_s for device in devices])
+    fleet = build_fleet(devices, table, None, random.Random(1))
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(fleet.run())]
+        await _full(table, _answering(load))
+        first_full_s = process_age_s()
+        watch = Watch()
+        running.append(tasks.create_task(_freeze(table, watch)))
+        if load.lateness:
+            running.append(tasks.create_task(_watch_lateness(watch)))
+        await asyncio.sleep(load.warmup_s)
+        outcome = await _measure(load, fleet, table, watch, first_full_s)
+        for task in running:
+            task.cancel()
+    return outcome
+
+
+async def _measure(
+    load: Load, fleet: Fleet, table: WatchedTable, watch: Watch, first_full_s: float
+) -> Outcome:
+    watch.freezes_s.clear()
+    watch.lateness_s.clear()
+    before, window = _counts(fleet.counters()), Window()
+    wall_s = None
+    periods = PeriodWatch(table, _answering(load))
+    match load.task:
+        case Task.ORDER:
+            wall_s = await table.order_all(fleet, load.devices, load.repeat)
+        case Task.PERIODS:
+            await periods.watch(load.seconds)
+        case Task.POLL:
+            await asyncio.sleep(load.seconds)
+    window.close()
+    after = _counts(fleet.counters())
+    return Outcome(
+        polls=load.devices if load.task is Task.ORDER else after[0] - before[0],
+        cpu_s=window.cpu_s / load.repeat,
+        wall_s=window.wall_s if wall_s is None else wall_s,
+        missed=after[1] - before[1],
+        rss_mb=most_memory_mb(),
+        lateness_p99_s=percentile(watch.lateness_s, 99) if watch.lateness_s else 0.0,
+        first_full_s=first_full_s,
+        freeze_p99_s=percentile(watch.freezes_s, 99) if watch.freezes_s else 0.0,
+        longest_gap_s=periods.longest_gap_s,
+        fewest_sweeps=periods.fewest_sweeps,
+    )
+
+
+def _devices(load: Load, port: int) -> list[Device]:
+    profile = read_profile(PROFILE)
+    period_s = load.period_s if load.period_s is not None else load.devices / SATURATING_PER_S
+    ends = [(index, 1) for index in range(load.connections)]
+    ends += [
+        (load.connections + gateway, unit)
+        for gateway in range(load.gateways)
+        for unit in range(1, UNITS_BEHIND_GATEWAY + 1)
+    ]
+    return [
+        Device(f"load-{row:05}", profile, ModbusTcpAddress(load.host(index), port, unit), period_s)
+        for row, (index, unit) in enumerate(ends)
+    ]
+
+
+def _answering(load: Load) -> list[int]:
+    """Rows of the devices that answer."""
+    alone = [row for row in range(load.connections) if not load.is_silent(row)]
+    behind = [
+        load.connections + gateway * UNITS_BEHIND_GATEWAY + unit - 1
+        for gateway in range(load.gateways)
+        for unit in range(1, UNITS_BEHIND_GATEWAY + 1)
+        if unit != load.silent_unit
+    ]
+    return alone + behind
+
+
+async def _full(table: SiteTable, rows: list[int]) -> None:
+    """Wait until each of the devices has answered."""
+    loop = asyncio.get_running_loop()
+    while not np.isfinite(table.freeze(loop.time()).age_s[rows]).all():  # noqa: ASYNC110 - seen as the daemon sees it
+        await asyncio.sleep(0.1)
+
+
+async def _freeze(table: SiteTable, watch: Watch) -> None:
+    loop = asyncio.get_running_loop()
+    due = loop.time()
+    while True:
+        begun = time.process_time()
+        table.freeze(loop.time())
+        watch.freezes_s.append(time.process_time() - begun)
+        due = max(due + CYCLE_S, loop.time())
+        await asyncio.sleep(due - loop.time())
+
+
+async def _watch_lateness(watch: Watch) -> None:
+    """How much later than asked for the loop calls: what every tick of it suffers."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + LOOK_S
+        await asyncio.sleep(LOOK_S)
+        watch.lateness_s.append(loop.time() - due)
+
+
+def _counts(counters: Mapping[str, int]) -> tuple[int, int]:
+    return counters["ok"], counters["missed"]
+
+
+if __name__ == "__main__":
+    main(poll_all)
