@@ -103,7 +103,7 @@ class SiteDaemon:
         self._boot = outside.entropy.uuid()
         self._metrics = Metrics()
         self._refused: dict[tuple[str, str], int] = {}
-        self._limit_keeper = LimitKeeper(store)
+        self._limit_keeper = LimitKeeper(store, outside.clock)
         self._link = outside.link(config, self._will)
         self._table = SiteTable([device.period_s for device in config.devices])
         self._fleet = _fleet(config, self._table, self._link, outside.entropy)
@@ -214,6 +214,7 @@ class SiteDaemon:
             lease=kept.lease,
             hold=kept.hold,
             operator_limit=kept.set_limit,
+            unfinished=None if last is None else last.unfinished,
         )
 
     async def run(self, stop: asyncio.Event) -> None:

@@ -68,12 +68,16 @@ def start(
         fresh_until_s = None if left_s is None else now.monotonic_s + left_s
     before_w = policy.failsafe_w if last_limit_w is None else last_limit_w
     init_limit_w = min(before_w, policy.failsafe_w)
-    state, ramp, shift_s = State.INIT, None, now.monotonic_s - boottime_s
+    shift_s = now.monotonic_s - boottime_s
+    ramp = None
     if fresh_until_s is None:
         before_w, last_source = init_limit_w, Source.FAILSAFE
-    elif causes:
+    elif unfinished.ramp is not None:
+        ramp = unfinished.ramp.shifted(shift_s)
+    if causes:
         state = State.FAILSAFE
-        ramp = None if unfinished.ramp is None else unfinished.ramp.shifted(shift_s)
+    elif fresh_until_s is None:
+        state = State.INIT
     else:
         state = by_schedule(quota, now.wall_s)
     meter_lost_s = now.monotonic_s
@@ -90,7 +94,7 @@ def start(
         hold=hold,
         operator_limit=operator_limit,
         causes=causes,
-        ramp=ramp,
+        ramp=ramp if causes else None,
         meter_lost_s=meter_lost_s,
     )
     return judged(authority, now, policy)

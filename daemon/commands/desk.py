@@ -233,7 +233,10 @@ class CommandDesk:
         if quota is None or heard.rev != quota.rev or now_s >= quota.exp:
             return _Taken()
         lease = Lease(heard.rev, heard.iat, heard.exp, self._clock.boot_id(), self._clock.boottime(), now_s)
-        kept = replace(self._kept, lease=lease)
+        before = self._kept.lease
+        # Of two dispatchers' leases the one that was signed later keeps the site alive for longer.
+        newest = before is None or before.boot_id != lease.boot_id or lease.iat >= before.iat
+        kept = replace(self._kept, lease=lease) if newest else self._kept
         await kept.save(self._kept, tx)
         return _Taken(execution=Execution(kept, (), lambda: self._site.lease_counted(lease)))
 

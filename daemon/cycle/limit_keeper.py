@@ -1,12 +1,14 @@
-"""Keeps the limit in force on disk, so that a restart resumes it and never raises it."""
+"""Keeps on disk what a restart resumes: the limit in force, and a failsafe that is under way."""
 
 import asyncio
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
-from daemon.authority.machine import Source
+from daemon.authority.machine import Authority, Cause, Ramp, Source, Unfinished, unfinished_of
+from daemon.clock import Clock
 from daemon.cycle.controller import CycleResult
 from daemon.errors import StoreError
 from daemon.store import Store
@@ -19,10 +21,11 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class KeptLimit:
-    """The limit that was in force last."""
+    """The limit that was in force last, and what of a failsafe was not over."""
 
     limit_w: int
     source: Source
+    unfinished: Unfinished | None = None
 
 
 async def load_limit(store: Store) -> KeptLimit | None:
@@ -31,22 +34,59 @@ async def load_limit(store: Store) -> KeptLimit | None:
     if row is None:
         return None
     value = json.loads(row[0])
-    return KeptLimit(int(value["limit_w"]), Source(value["source"]))
+    return KeptLimit(int(value["limit_w"]), Source(value["source"]), _unfinished(value.get("unfinished")))
+
+
+def _as_json(kept: KeptLimit) -> str:
+    value: dict[str, Any] = {"limit_w": kept.limit_w, "source": kept.source.value}
+    if kept.unfinished is not None:
+        ramp = kept.unfinished.ramp
+        value["unfinished"] = {
+            "boot_id": kept.unfinished.boot_id,
+            "causes": sorted(cause.value for cause in kept.unfinished.causes),
+            "quota_hash": kept.unfinished.quota_hash,
+            "ramp": None if ramp is None else [ramp.from_w, ramp.starts_s, ramp.lasts_s],
+            "meter_lost_s": kept.unfinished.meter_lost_s,
+        }
+    return json.dumps(value)
+
+
+def _unfinished(value: dict[str, Any] | None) -> Unfinished | None:
+    if value is None:
+        return None
+    return Unfinished(
+        boot_id=value["boot_id"],
+        causes=frozenset(Cause(cause) for cause in value["causes"]),
+        quota_hash=value["quota_hash"],
+        ramp=None if value["ramp"] is None else Ramp(*value["ramp"]),
+        meter_lost_s=value["meter_lost_s"],
+    )
+
+
+_Lasting = tuple[object, ...]
+
+
+def _lasting(authority: Authority) -> _Lasting:
+    """What is kept of the authority: another value is worth a write."""
+    quota_hash = None if authority.quota is None else authority.quota.hash
+    limit = (authority.last_limit_w, authority.last_source)
+    return (*limit, authority.causes, quota_hash, authority.ramp, authority.meter_lost_s)
 
 
 class LimitKeeper:
-    """Writes every change of the limit; the newest one counts."""
+    """Writes every change; the newest one counts."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
-        self._newest: KeptLimit | None = None
+        self._clock = clock
+        self._newest: Authority | None = None
         self._changed = asyncio.Event()
 
     def take(self, result: CycleResult) -> None:
         """A cycle has ended."""
-        kept = KeptLimit(result.verdict.limit_w, result.verdict.source)
-        if kept != self._newest:
-            self._newest = kept
+        authority = result.verdict.authority
+        if self._newest is None or _lasting(authority) != _lasting(self._newest):
+            self._newest = authority
             self._changed.set()
 
     async def run(self) -> None:
@@ -69,7 +109,9 @@ class LimitKeeper:
         """
         if self._newest is None:
             return
-        value = json.dumps({"limit_w": self._newest.limit_w, "source": self._newest.source.value})
+        shift_s = self._clock.boottime() - self._clock.monotonic()
+        unfinished = unfinished_of(self._newest, self._clock.boot_id(), shift_s)
+        value = _as_json(KeptLimit(self._newest.last_limit_w, self._newest.last_source, unfinished))
         async with self._store.transaction() as tx:
             await tx.execute(
                 "INSERT INTO kept (name, value) VALUES (?, ?) "

@@ -17,7 +17,16 @@ from daemon.errors import StoreError
 from daemon.signing import jws_hash
 from daemon.timestamps import format_utc
 from tests.world.desk import DeskWorld, answer_claims, desk_world, said
-from tests.world.orders import KEYS, NOW_S, SITE, CountedUuids, HandClock, command_claims, signed
+from tests.world.orders import (
+    KEYS,
+    NOW_S,
+    SITE,
+    CountedUuids,
+    HandClock,
+    command_claims,
+    lease_claims,
+    signed,
+)
 
 ACCEPTED = ("accepted", None)
 DONE = ("done", None)
@@ -259,6 +268,24 @@ async def test_a_lease_counts_only_for_the_revision_held(world: DeskWorld, sende
     await give(desk, senders.dispatcher.lease(3))
     assert [lease.rev for lease in world.site.of("lease")] == [3]
     assert world.outlet.refusals == []
+
+
+async def test_a_lease_that_was_delayed_does_not_replace_a_later_one_for_the_next_start(
+    world: DeskWorld, senders: Senders
+) -> None:
+    desk = await world.open()
+    await give(desk, senders.quota(3))
+    await give(desk, senders.dispatcher.lease(3))
+    claims = lease_claims(rev=3, iat=NOW_S - 90, exp=NOW_S + 200, seq=(NOW_S + 9) * 1_000_000)
+    await desk.receive(Lane.LEASE, signed(claims, Lane.LEASE))
+    assert [lease.iat for lease in world.site.of("lease")] == [NOW_S, NOW_S - 90]
+    assert desk.kept.lease is not None
+    assert (await Kept.load(world.store)).lease == desk.kept.lease
+    assert desk.kept.lease.iat == NOW_S
+    world.clock.boot = "boot-2"
+    claims |= {"seq": (NOW_S + 10) * 1_000_000}
+    await desk.receive(Lane.LEASE, signed(claims, Lane.LEASE))
+    assert (desk.kept.lease.boot_id, desk.kept.lease.iat) == ("boot-2", NOW_S - 90)
 
 
 async def test_a_lease_does_not_count_once_its_quota_has_expired(world: DeskWorld, senders: Senders) -> None:

@@ -4,7 +4,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from daemon.authority.machine import KeysTrusted, State, Verdict
+from daemon.authority.machine import Cause, KeysTrusted, Ramp, State, Verdict
 from daemon.authority.schedule import entry_at
 from tests.world.authority_bench import MW, POLICY, AuthorityBench
 
@@ -31,10 +31,17 @@ class AuthorityMachine(RuleBasedStateMachine):
         self.bench = AuthorityBench()
         self.before_w = self.bench.limit_w
         self.ramping_s = 0.0
+        self.started = True
+        """Nothing but the start has happened since the last start."""
+        self.revoked = False
+        self.lost_s = 0
+        self.back_s = 0
+        self.meter_lost = False
 
     def _happened(self) -> None:
         """After one event: no rise without a clock to believe and a disk to write to."""
         bench = self.bench
+        self.started = False
         if bench.limit_w > self.before_w:
             assert bench.authority.clock.trusted
             assert bench.authority.records_writable
@@ -45,12 +52,26 @@ class AuthorityMachine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([1, 5, 30, 130, 400]))
     def time_passes(self, seconds: int) -> None:
         for _ in range(seconds):
+            was_init = self.bench.state is State.INIT
             was_ramping = self.bench.state is State.FAILSAFE
             self.bench.run(1)
+            self._meter_seen()
             self._happened()
             is_ramping = self.bench.state is State.FAILSAFE
+            assert was_init or self.bench.state is not State.INIT
             self.ramping_s = self.ramping_s + 1 if was_ramping and is_ramping else 0.0
             self.below_each_part()
+
+    def _meter_seen(self) -> None:
+        """The meter's cause, told over again: lost after 300 s, back after 60 s."""
+        if self.bench.meter:
+            self.lost_s, self.back_s = 0, self.back_s + 1
+        else:
+            self.lost_s, self.back_s = self.lost_s + 1, 0
+        if self.lost_s > 300:
+            self.meter_lost = True
+        if self.back_s > 60:
+            self.meter_lost = False
 
     @rule(limits_w=steps, from_s=st.integers(-20, 60), last_s=st.integers(100, 2000))
     def quota(self, limits_w: list[tuple[int, int | None]], from_s: int, last_s: int) -> None:
@@ -59,6 +80,7 @@ class AuthorityMachine(RuleBasedStateMachine):
             course.append((at_s, limit_w))
             at_s += span_s
         self.bench.quota(*course, last_s=last_s)
+        self.revoked = False
         self._happened()
 
     @rule(late_s=st.sampled_from([0, 0, 0, 3, 15, 119, 200]), other_rev=st.sampled_from([0, 0, 0, 1, -1]))
@@ -103,17 +125,37 @@ class AuthorityMachine(RuleBasedStateMachine):
     @rule(kids=st.sampled_from([frozenset({"dispatch-1"}), frozenset({"dispatch-2"})]))
     def keys(self, kids: frozenset[str]) -> None:
         self.bench.tell(KeysTrusted(kids))
+        if self.bench.authority.quota is not None and "dispatch-1" not in kids:
+            self.revoked = True
         self._happened()
 
     @rule(
         after_s=st.sampled_from([2, 30, 500]), reboot=st.booleans(), step_s=st.sampled_from([0, 0, -900, 900])
     )
     def restart(self, after_s: int, reboot: bool, step_s: int) -> None:  # noqa: FBT001 - hypothesis names it
-        before_w = self.bench.limit_w
+        before, before_w = self.bench.authority, self.bench.limit_w
+        left_s = (before.fresh_until_s or 0.0) - self.bench.monotonic_s - after_s
         self.bench.restart(after_s=after_s, reboot=reboot, wall_step_s=step_s)
         assert self.bench.limit_w <= before_w
+        # The lease that the desk stored may be an older one; the last one that came counts here.
+        if left_s > 0 and not reboot and before.causes <= {Cause.METER} and before.state is not State.INIT:
+            assert self.bench.limit_w == min(before_w, self._beneath(before.ramp))
         self.before_w = self.bench.limit_w
-        self.ramping_s = 0.0
+        self.ramping_s, self.lost_s, self.back_s = 0.0, 0, 0
+        self.started = True
+
+    def _beneath(self, ramp: Ramp | None) -> int:
+        """What is in force now by the parts that were stored."""
+        bench = self.bench
+        found = [scheduled_w(bench.verdict, bench.wall_s)]
+        if ramp is not None:
+            entry = entry_at(bench.authority.quota, bench.wall_s)
+            found = [ramp.limit_w(FAILSAFE_W, bench.monotonic_s)]
+            found += [CONTRACT_W if entry is None else scheduled_w(bench.verdict, bench.wall_s)]
+        for overlay in (bench.kept_hold, bench.kept_limit):
+            if overlay is not None and (overlay.until is None or bench.wall_s < overlay.until):
+                found.append(overlay.limit_w)
+        return min(found)
 
     @invariant()
     def below_each_part(self) -> None:
@@ -142,6 +184,25 @@ class AuthorityMachine(RuleBasedStateMachine):
     def outside_failsafe_no_cause_stands(self) -> None:
         if self.bench.state is not State.FAILSAFE:
             assert not self.bench.causes
+
+    @invariant()
+    def a_cause_stands_until_its_own_end_whatever_else_happens(self) -> None:
+        if self.started:
+            return
+        if self.revoked:
+            assert Cause.TRUST in self.bench.causes
+        if self.meter_lost:
+            assert Cause.METER in self.bench.causes
+        if self.bench.state not in {State.FAILSAFE, State.INIT}:
+            assert self.bench.authority.fresh(self.bench.monotonic_s)
+
+    @invariant()
+    def zero_is_a_limit(self) -> None:
+        if any(
+            overlay is not None and overlay.limit_w == 0 and overlay.until is None
+            for overlay in (self.bench.kept_hold, self.bench.kept_limit)
+        ):
+            assert self.bench.limit_w == 0
 
     @invariant()
     def what_is_told_is_what_was_decided(self) -> None:

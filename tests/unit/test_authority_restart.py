@@ -2,7 +2,7 @@
 
 import pytest
 
-from daemon.authority.machine import Source, State
+from daemon.authority.machine import Cause, KeysTrusted, Source, State, start, unfinished_of
 from tests.world.authority_bench import MW, POLICY, AuthorityBench
 
 CONTRACT_W, FAILSAFE_W = POLICY.contract_max_w, POLICY.failsafe_w
@@ -137,3 +137,161 @@ def test_a_released_hold_leaves_nothing_behind_in_init() -> None:
     assert (bench.state, bench.authority.clock.trusted) == (State.INIT, True)
     bench.release_hold()
     assert (bench.limit_w, bench.source) == (FAILSAFE_W, Source.FAILSAFE)
+
+
+# --- a failsafe is not left by a restart ---
+
+
+def meterless() -> AuthorityBench:
+    """In failsafe for its meter alone, half-way down the ramp."""
+    bench = AuthorityBench()
+    bench.commanded((0, None))
+    bench.run(60)
+    bench.without_meter(301 + 30 + 150)
+    assert bench.causes == {Cause.METER}
+    assert FAILSAFE_W < bench.limit_w < CONTRACT_W
+    return bench
+
+
+def test_a_lost_meter_keeps_the_site_in_failsafe_over_a_restart_and_the_ramp_goes_on_as_it_began() -> None:
+    bench, twin = meterless(), meterless()
+    bench.restart()
+    assert (bench.state, bench.causes, bench.source) == (
+        State.FAILSAFE,
+        frozenset({Cause.METER}),
+        Source.FAILSAFE,
+    )
+    bench.lease()
+    bench.leasing = True
+    twin.run(3)
+    limits = [verdict.limit_w for verdict in bench.run(200)]
+    assert limits == [verdict.limit_w for verdict in twin.run(200)]
+    assert bench.limit_w == FAILSAFE_W
+    bench.with_meter(60)
+    assert bench.is_in(State.FAILSAFE)
+    bench.with_meter(1)
+    assert (bench.state, bench.limit_w) == (State.CONTROLLED, CONTRACT_W)
+
+
+@pytest.mark.parametrize("reboot", [False, True])
+def test_a_lost_meter_keeps_the_site_in_failsafe_over_a_reboot_or_a_long_stop_too(*, reboot: bool) -> None:
+    bench = meterless()
+    bench.restart(after_s=200, reboot=reboot)
+    assert (bench.state, bench.limit_w) == (State.FAILSAFE, FAILSAFE_W)
+    bench.lease()
+    bench.leasing = True
+    assert {verdict.authority.state for verdict in bench.run(200)} == {State.FAILSAFE}
+    assert bench.limit_w == FAILSAFE_W
+    bench.with_meter(61)
+    assert bench.is_in(State.CONTROLLED)
+
+
+def test_the_seconds_without_a_meter_are_not_counted_anew_after_a_restart() -> None:
+    bench = limited()
+    bench.without_meter(290)
+    bench.restart()
+    bench.leasing = True
+    bench.lease()
+    bench.run(6)
+    assert bench.is_in(State.LIMITED)
+    bench.run(2)
+    assert bench.causes == {Cause.METER}
+
+
+def test_a_meter_that_was_well_has_its_full_time_to_be_read_after_a_restart() -> None:
+    bench = limited()
+    bench.restart()
+    bench.leasing = True
+    bench.lease()
+    bench.without_meter(299)
+    assert bench.is_in(State.LIMITED)
+
+
+def test_after_a_reboot_the_seconds_without_a_meter_are_counted_anew() -> None:
+    bench = limited()
+    bench.without_meter(290)
+    bench.restart(reboot=True, up_s=90_000.0)
+    bench.leasing = True
+    bench.lease()
+    bench.run(298)
+    assert bench.causes == frozenset()
+
+
+@pytest.mark.parametrize("reboot", [False, True])
+def test_a_revoked_key_stays_revoked_over_a_restart_until_a_new_quota_comes(*, reboot: bool) -> None:
+    bench = AuthorityBench()
+    bench.commanded((0, None))
+    bench.revoke()
+    bench.run(200)
+    before_w = bench.limit_w
+    bench.restart(reboot=reboot)
+    assert (bench.limit_w, before_w > FAILSAFE_W) == (FAILSAFE_W, True)
+    bench.tell(KeysTrusted(frozenset({"dispatch-1"})))
+    bench.leasing = True
+    assert {verdict.authority.state for verdict in bench.run(300)} == {State.FAILSAFE}
+    assert Cause.TRUST in bench.causes
+    bench.quota((0, None))
+    bench.lease()
+    assert (bench.state, bench.limit_w) == (State.CONTROLLED, CONTRACT_W)
+
+
+def test_a_quota_taken_just_before_the_stop_is_not_the_one_that_was_revoked() -> None:
+    bench = limited()
+    bench.revoke()
+    # The desk stored the next quota; that the cause has ended with it was not written any more.
+    written = unfinished_of(bench.authority, bench.boot_id, bench.boottime_s - bench.monotonic_s)
+    bench.quota((0, 12 * MW))
+    verdict = start(
+        POLICY,
+        bench.now,
+        boot_id=bench.boot_id,
+        boottime_s=bench.boottime_s,
+        last_limit_w=12 * MW,
+        quota=bench.authority.quota,
+        unfinished=written,
+    )
+    assert verdict.authority.causes == frozenset()
+
+
+def test_a_lease_that_came_before_the_failsafe_does_not_lead_out_of_it_by_a_restart() -> None:
+    bench = AuthorityBench()
+    bench.commanded((0, 12 * MW))
+    bench.revoke()
+    bench.quota((0, 12 * MW))
+    assert bench.causes == {Cause.LEASE}
+    bench.restart()
+    assert (bench.state, bench.limit_w) == (State.INIT, FAILSAFE_W)
+
+
+def test_without_a_fresh_lease_a_restart_on_the_ramp_begins_at_the_failsafe_limit() -> None:
+    bench = limited()
+    bench.fall_silent()
+    bench.run(150)
+    assert bench.limit_w > FAILSAFE_W
+    bench.restart()
+    assert (bench.state, bench.limit_w) == (State.INIT, FAILSAFE_W)
+
+
+def test_restart_after_restart_does_not_put_off_the_failsafe_limit() -> None:
+    bench = meterless()
+    for _ in range(5):
+        bench.lease()
+        bench.leasing = True
+        bench.run(37)
+        bench.restart()
+    assert bench.limit_w == FAILSAFE_W
+
+
+def test_what_an_older_version_kept_is_enough_to_go_on() -> None:
+    bench = limited()
+    verdict = start(
+        POLICY,
+        bench.now,
+        boot_id=bench.boot_id,
+        boottime_s=bench.boottime_s,
+        last_limit_w=12 * MW,
+        last_source=Source.QUOTA,
+        quota=bench.authority.quota,
+        lease=bench.last_lease,
+    )
+    assert (verdict.authority.state, verdict.limit_w) == (State.LIMITED, 12 * MW)

@@ -104,6 +104,26 @@ def test_the_limit_of_each_state(build: Build, state: State, limit_w: int, sourc
         (revoked, lambda bench: bench.lease(), State.FAILSAFE),
         (revoked, lambda bench: bench.tell(KeysTrusted(frozenset({"dispatch-1"}))), State.FAILSAFE),
         (revoked, lambda bench: (bench.quota((0, None)), bench.lease()), State.CONTROLLED),
+        (revoked, lambda bench: (bench.quota((0, 3 * MW)), bench.lease()), State.LIMITED),
+        (revoked, lambda bench: bench.quota((0, None)), State.FAILSAFE),
+        (started, lambda bench: bench.lease(rev=7), State.INIT),
+        (started, lambda bench: bench.quota((0, 3 * MW)), State.INIT),
+        (started, lambda bench: (bench.quota((0, None)), bench.revoke()), State.FAILSAFE),
+        (started, lambda bench: bench.without_meter(119), State.INIT),
+        (limited, lambda bench: bench.without_meter(299), State.LIMITED),
+        (limited, lambda bench: bench.without_meter(301), State.FAILSAFE),
+        (limited, lambda bench: bench.revoke(), State.FAILSAFE),
+        (limited, lambda bench: bench.quota((0, 3 * MW), last_s=20), State.LIMITED),
+        (limited, lambda bench: (bench.quota((0, 3 * MW), last_s=20), bench.run(20)), State.LIMITED),
+        (controlled, lambda bench: (bench.quota((0, None), last_s=20), bench.run(20)), State.LIMITED),
+        (uncovered, lambda bench: bench.run(3540), State.LIMITED),
+        (uncovered, lambda bench: bench.quota((0, None)), State.CONTROLLED),
+        (uncovered, lambda bench: bench.fall_silent(), State.FAILSAFE),
+        (silent, lambda bench: bench.run(7200), State.FAILSAFE),
+        (silent, lambda bench: bench.lease(sent_s_ago=120), State.FAILSAFE),
+        (silent, lambda bench: (bench.hold(0), bench.release_hold()), State.FAILSAFE),
+        (meterless, lambda bench: (bench.quota((0, 3 * MW)), bench.with_meter(61)), State.LIMITED),
+        (meterless, lambda bench: (bench.quota((0, None)), bench.lease()), State.FAILSAFE),
     ],
 )
 def test_what_leads_where(build: Build, happens: Callable[[AuthorityBench], object], to: State) -> None:
@@ -194,3 +214,34 @@ def test_the_next_deadline_is_the_next_moment_at_which_silence_changes_something
     assert bench.verdict.next_deadline_s == bench.monotonic_s + 40
     bench.run(51)
     assert bench.verdict.next_deadline_s == bench.monotonic_s + 120 - 51
+
+
+def test_a_meter_ends_its_cause_once_its_readings_were_beyond_doubt_for_a_minute_and_it_is_trusted() -> None:
+    # A meter that was distrusted shows good readings for a while before it is trusted: one wait, not two.
+    bench = meterless()
+    bench.meter, bench.meter_fresh = False, True
+    bench.run(59)
+    bench.meter = True
+    bench.run(1)
+    assert bench.is_in(State.FAILSAFE)
+    bench.run(1)
+    assert bench.is_in(State.CONTROLLED)
+    bench = meterless()
+    bench.meter, bench.meter_fresh = False, True
+    bench.run(120)
+    assert bench.is_in(State.FAILSAFE)
+
+
+def test_good_readings_of_a_meter_that_is_not_trusted_do_not_put_off_the_failsafe() -> None:
+    bench = controlled()
+    bench.meter_fresh = True
+    bench.without_meter(301)
+    assert bench.causes == {Cause.METER}
+
+
+def test_init_is_never_entered_but_by_a_start() -> None:
+    for build in (controlled, limited, uncovered, silent, meterless, revoked):
+        bench = build()
+        bench.leasing = False
+        bench.quota((0, 3 * MW))
+        assert State.INIT not in {verdict.authority.state for verdict in bench.run(400)}

@@ -138,9 +138,9 @@ class AuthorityBench:
             self.rev if rev is None else rev, iat, iat + lives_s, self.boot_id, self.boottime_s, self.wall_s
         )
         held, kept = self.authority.quota, self.last_lease
-        if held is not None and lease.rev == held.rev:
-            if kept is None or kept.boot_id != lease.boot_id or lease.iat >= kept.iat:
-                self.last_lease = lease
+        newest = kept is None or kept.boot_id != lease.boot_id or lease.iat >= kept.iat
+        if held is not None and lease.rev == held.rev and newest:
+            self.last_lease = lease
         return self.tell(LeaseAccepted(lease))
 
     def commanded(self, *steps: tuple[int, int | None]) -> None:
