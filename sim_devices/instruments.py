@@ -1,127 +1,154 @@
-"""What each kind of device shows of the plant, by the names of its profile's points."""
+"""What the devices of one kind show of the plant, by the names of their profile's points."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 from zlib import crc32
 
+import numpy as np
+from numpy.typing import NDArray
+
 from drivers.profile import Role
 from drivers.quantity import Quantity
-from sim_devices.layout import Spec
-from sim_devices.physics import Load, Meter, Pdu, PlantModel
+from sim_devices.physics import PlantModel
 
 NOMINAL_HZ = 50.0
-AMBIENT_C = 25.0
 RISE_C = 45.0
 """A load at full power is so much warmer than its surroundings."""
 
-Reader = Callable[[], float | None]
+Values = NDArray[np.float64]
+Reader = Callable[[slice], Values]
+"""The values of some rows now, in the point's unit; NaN = not available, of a set-point: no limit."""
 
 
 class Instrument(Protocol):
-    """A device as its register map or its messages see it."""
+    """Devices of one kind as their register maps or their messages see them, one row each."""
 
+    count: int
     readers: Mapping[str, Reader]
-    """By point name: the value now, in the point's unit; `None` = not available."""
+    """By point name."""
 
-    def write(self, point: str, value: float | None) -> bool:
+    def write(self, row: int, point: str, value: float | None) -> bool:
         """Take a written value. `False` = this point cannot be written."""
 
 
 class LoadInstrument:
-    """A miner behind its gateway, or a GPU rack."""
+    """Miners behind their gateways, or GPU racks."""
 
-    def __init__(self, model: PlantModel, load: Load) -> None:
+    def __init__(self, model: PlantModel, ids: Sequence[str]) -> None:
+        fleet = model.fleet
+        at = np.array([fleet.index[each] for each in ids], dtype=np.intp)
+        serials = serials_of(ids)
+        self.count = len(ids)
         self._model = model
-        self._load = load
+        self._ids = tuple(ids)
         self.readers: Mapping[str, Reader] = {
-            Quantity.POWER: lambda: load.reported_w,
-            Quantity.ENERGY_IMPORT: lambda: float(int(model.fleet.reported_wh(model.now_s)[load.row])),
-            Quantity.HASHRATE: lambda: load.output(model.now_s),
-            Quantity.GPU_ACTIVE: lambda: float(round(load.output(model.now_s))),
-            Quantity.SETPOINT: lambda: load.ordered_w,
-            Quantity.SERIAL: lambda: serial_of(load.id),
-            "temperature": lambda: AMBIENT_C + RISE_C * load.draw_w / load.behaviour.full_w,
+            Quantity.POWER: lambda rows: fleet.reported_w(at[rows]),
+            Quantity.ENERGY_IMPORT: lambda rows: np.floor(fleet.reported_wh(model.now_s, at[rows])),
+            Quantity.HASHRATE: lambda rows: fleet.outputs(model.now_s)[at[rows]],
+            Quantity.GPU_ACTIVE: lambda rows: np.rint(fleet.outputs(model.now_s)[at[rows]]),
+            Quantity.SETPOINT: lambda rows: fleet.ordered_w[at[rows]],
+            Quantity.SERIAL: lambda rows: serials[rows],
+            "temperature": lambda rows: (
+                model.weather.ambient_c(model.now_s)
+                + RISE_C * fleet.draw_w[at[rows]] / fleet.rated.full_w[at[rows]]
+            ),
         }
 
-    def write(self, point: str, value: float | None) -> bool:
+    def write(self, row: int, point: str, value: float | None) -> bool:
         if point != Quantity.SETPOINT:
             return False
-        self._model.order(self._load.id, value)
+        self._model.order(self._ids[row], value)
         return True
 
 
 class PduInstrument:
-    """A PDU with metered and switched outlets."""
+    """PDUs with metered and switched outlets."""
 
-    def __init__(self, model: PlantModel, pdu: Pdu) -> None:
+    def __init__(self, model: PlantModel, ids: Sequence[str]) -> None:
+        pdus = model.feeders
+        at = np.array([pdus.index[each] for each in ids], dtype=np.intp)
+        serials = serials_of(ids)
+        self.count = len(ids)
         self._model = model
-        self._pdu = pdu
-        self._switches = {f"outlet_{number}_switch": number for number in range(1, len(pdu.outlets) + 1)}
+        self._ids = tuple(ids)
+        self._switches = {f"outlet_{number}_switch": number for number in range(1, pdus.fed.shape[1] + 1)}
         self.readers: Mapping[str, Reader] = {
-            Quantity.POWER: lambda: pdu.power_w,
-            Quantity.ENERGY_IMPORT: lambda: float(int(model.feeders.energy_wh[pdu.row])),
-            Quantity.SERIAL: lambda: serial_of(pdu.id),
-            **{f"outlet_{number}_power": self._outlet_reader(number) for number in self._switches.values()},
-            **{name: self._switch_reader(number) for name, number in self._switches.items()},
+            Quantity.POWER: lambda rows: pdus.power_w[at[rows]] * pdus.reading_factor[at[rows]],
+            Quantity.ENERGY_IMPORT: lambda rows: np.floor(pdus.energy_wh[at[rows]]),
+            Quantity.SERIAL: lambda rows: serials[rows],
+            **{
+                f"outlet_{number}_power": self._power_reader(at, number) for number in self._switches.values()
+            },
+            **{name: self._switch_reader(at, number) for name, number in self._switches.items()},
         }
 
-    def write(self, point: str, value: float | None) -> bool:
+    def write(self, row: int, point: str, value: float | None) -> bool:
         if point not in self._switches or value not in {0.0, 1.0}:
             return False
-        self._model.switch(self._pdu.id, self._switches[point], on=value == 1.0)
+        self._model.switch(self._ids[row], self._switches[point], on=value == 1.0)
         return True
 
-    def _outlet_reader(self, number: int) -> Reader:
-        return lambda: self._pdu.outlet_w(number)
+    def _power_reader(self, at: NDArray[np.intp], outlet: int) -> Reader:
+        pdus, fleet = self._model.feeders, self._model.fleet
 
-    def _switch_reader(self, number: int) -> Reader:
-        load = self._pdu.outlets[number - 1]
-        return lambda: 1.0 if load is None or load.powered else 0.0
+        def read(rows: slice) -> Values:
+            watts = pdus.outlet_w(fleet, at[rows], outlet)
+            return watts * pdus.reading_factor[at[rows]]
+
+        return read
+
+    def _switch_reader(self, at: NDArray[np.intp], outlet: int) -> Reader:
+        return lambda rows: self._model.feeders.switched_on(self._model.fleet, at[rows], outlet)
 
 
 class MeterInstrument:
-    """A site meter. It takes no orders."""
+    """Meters of the site's connection. They take no orders."""
 
-    def __init__(self, meter: Meter) -> None:
+    def __init__(self, model: PlantModel, ids: Sequence[str]) -> None:
+        meters = [model.meters[each] for each in ids]
+        self.count = len(ids)
         self.readers: Mapping[str, Reader] = {
-            Quantity.POWER: lambda: meter.power_w,
-            Quantity.ENERGY_IMPORT: lambda: float(meter.register_wh),
-            Quantity.SERIAL: lambda: float(meter.serial),
-            "frequency": lambda: NOMINAL_HZ,
+            Quantity.POWER: lambda rows: np.array([meter.power_w for meter in meters[rows]]),
+            Quantity.ENERGY_IMPORT: lambda rows: np.array([float(each.register_wh) for each in meters[rows]]),
+            Quantity.SERIAL: lambda rows: np.array([float(meter.serial) for meter in meters[rows]]),
+            "frequency": lambda rows: np.full(len(meters[rows]), NOMINAL_HZ),
         }
 
-    def write(self, point: str, value: float | None) -> bool:  # noqa: ARG002 - the port's signature
+    def write(self, row: int, point: str, value: float | None) -> bool:  # noqa: ARG002 - the port's signature
         return False
 
 
 class CoolingInstrument:
     """The cooling's own meter. It takes no orders."""
 
+    count = 1
+
     def __init__(self, model: PlantModel) -> None:
         cooling = model.cooling
+        serial = serials_of(["cooling"])
         self.readers: Mapping[str, Reader] = {
-            Quantity.POWER: lambda: cooling.draw_w,
-            Quantity.ENERGY_IMPORT: lambda: float(int(cooling.energy_wh)),
-            Quantity.SERIAL: lambda: serial_of("cooling"),
+            Quantity.POWER: lambda _: np.array([cooling.draw_w * cooling.reading_factor]),
+            Quantity.ENERGY_IMPORT: lambda _: np.floor([cooling.energy_wh]),
+            Quantity.SERIAL: lambda _: serial,
         }
 
-    def write(self, point: str, value: float | None) -> bool:  # noqa: ARG002 - the port's signature
+    def write(self, row: int, point: str, value: float | None) -> bool:  # noqa: ARG002 - the port's signature
         return False
 
 
-def instrument_for(spec: Spec, model: PlantModel) -> Instrument:
-    """The instrument of a device of the layout."""
-    match spec.role:
+def instrument_for(role: Role, ids: Sequence[str], model: PlantModel) -> Instrument:
+    """The instrument of the devices of a role and a profile."""
+    match role:
         case Role.LOAD:
-            return LoadInstrument(model, model.loads[spec.id])
+            return LoadInstrument(model, ids)
         case Role.PDU:
-            return PduInstrument(model, model.pdus[spec.id])
+            return PduInstrument(model, ids)
         case Role.COOLING:
             return CoolingInstrument(model)
         case Role.SITE_METER | Role.CHECK_METER | Role.CIRCUIT_METER:
-            return MeterInstrument(model.meters[spec.id])
+            return MeterInstrument(model, ids)
 
 
-def serial_of(device_id: str) -> float:
-    """A serial number that stays with the id."""
-    return float(crc32(device_id.encode()))
+def serials_of(ids: Sequence[str]) -> Values:
+    """Serial numbers that stay with the ids."""
+    return np.array([float(crc32(each.encode())) for each in ids])

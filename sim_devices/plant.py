@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable, Mapping
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -13,16 +13,26 @@ from drivers.profiles import load_profile
 from sim_devices.configuration import PlantDevice, config_toml
 from sim_devices.faults import DeviceFaults
 from sim_devices.instruments import instrument_for
-from sim_devices.layout import DISOBEDIENT_SHARE, Circuit, Spec, lay_out
-from sim_devices.modbus.bank import RegisterBank
+from sim_devices.layout import (
+    DISOBEDIENT_SHARE,
+    HEADROOM,
+    LIE,
+    UNITS_PER_GATEWAY,
+    USUAL_MIX,
+    Circuit,
+    Spec,
+    lay_out,
+)
 from sim_devices.modbus.endpoint import Endpoint
+from sim_devices.modbus.image import Image
+from sim_devices.modbus.network import Network
+from sim_devices.modbus.unit import Unit
 from sim_devices.mqtt.bus import BrokerBus
 from sim_devices.mqtt.device import MqttDevice
 from sim_devices.physics import PlantModel
 
 __all__ = ["Moment", "Plant", "PlantDevice"]
 
-PORT_TRIES = 20
 FIRST_OTHER = 10
 FIRST_LOAD = 20
 """Third number of the first address of a load; `FIRST_OTHER` of everything else."""
@@ -46,11 +56,13 @@ class Moment(NamedTuple):
 class Plant:
     """A site that listens and publishes while the context lasts.
 
-    Every Modbus device has an address of its own within 127.0.0.0/8 on one common port; a GPU rack
-    publishes on the broker. The physics follow the event loop's time in steps of at most `step_s`.
+    Every Modbus device, or the gateway that it is behind, has an address of its own within
+    127.0.0.0/8 on one common port; a GPU rack publishes on the broker. The physics follow the event
+    loop's time in steps of at most `step_s`.
 
     Args:
-        miners, racks, pdus, seed, disobedient_share, check_meter: see `lay_out`.
+        miners, racks, pdus, seed, mix, gateways, units_per_gateway, containers, container_headroom,
+            disobedient_share, offline_share, lying_share, lie, check_meter: see `lay_out`.
         host: any address in 127.0.0.0/8; its first two numbers begin every device's address.
         port: of every Modbus device; 0 = any that is free.
         mqtt_url: the broker of the racks; or
@@ -58,6 +70,8 @@ class Plant:
         topic_prefix: racks publish under `PREFIX/ID`.
         step_s: the physics' step; 1 s is still faithful.
         clock: gives the wall time of `history`.
+        remember: keep the `history`.
+        share_socket: listen on one socket for all addresses; by default if they are many.
     """
 
     def __init__(
@@ -72,10 +86,20 @@ class Plant:
         mqtt_url: str | None = None,
         bus: TopicBus | None = None,
         topic_prefix: str = "plant",
+        mix: Mapping[str, float] = USUAL_MIX,
+        gateways: int = 0,
+        units_per_gateway: int = UNITS_PER_GATEWAY,
+        containers: int = 0,
+        container_headroom: float = HEADROOM,
         disobedient_share: float = DISOBEDIENT_SHARE,
+        offline_share: float = 0.0,
+        lying_share: float = 0.0,
+        lie: float = LIE,
         check_meter: bool = False,
         step_s: float = 0.1,
         clock: Clock | None = None,
+        remember: bool = True,
+        share_socket: bool | None = None,
     ) -> None:
         if racks and mqtt_url is None and bus is None:
             raise ValueError("GPU racks speak MQTT: give mqtt_url or bus")
@@ -85,7 +109,15 @@ class Plant:
             pdus=pdus,
             seed=seed,
             profile=load_profile,
+            mix=mix,
+            gateways=gateways,
+            units_per_gateway=units_per_gateway,
+            containers=containers,
+            container_headroom=container_headroom,
             disobedient_share=disobedient_share,
+            offline_share=offline_share,
+            lying_share=lying_share,
+            lie=lie,
             check_meter=check_meter,
         )
         self.truth: PlantModel = layout.model
@@ -94,15 +126,19 @@ class Plant:
         self.nameplate_w = layout.nameplate_w
         """Sum over the loads."""
         self.faults: dict[str, DeviceFaults] = {
-            spec.id: DeviceFaults(spec.id, layout.model) for spec in layout.specs
+            spec.id: DeviceFaults(spec.id, layout.model, seed=seed) for spec in layout.specs
         }
         """By device id."""
+        for device_id in layout.offline:
+            self.faults[device_id].refuse = True
+        self.gateways: Mapping[str, tuple[str, ...]] = _behind_gateways(layout.specs)
+        """Ids of the devices behind each gateway."""
         self.devices: tuple[PlantDevice, ...] = ()
         """Known once the plant listens."""
         self.history: list[Moment] = []
         """One entry for each step."""
         self._specs = layout.specs
-        self._network = ".".join(host.split(".")[:2])
+        self._network_numbers = ".".join(host.split(".")[:2])
         self._port = port
         self._bus = (
             bus if bus is not None or mqtt_url is None else BrokerBus(mqtt_url, identifier=f"plant-{seed}")
@@ -110,24 +146,27 @@ class Plant:
         self._topic_prefix = topic_prefix
         self._step_s = step_s
         self._clock = clock if clock is not None else SystemClock()
-        self._endpoints: dict[str, Endpoint] = {}
+        self._remember_all = remember
+        self._share_socket = share_socket
+        self._host_of: dict[str, str] = {}
+        """By device id, or by the id of the gateway that it is behind."""
         self._hosts: dict[int, int] = {}
-        self._mqtt_devices: list[MqttDevice] = []
+        self._images: list[Image] = []
+        self._mqtt_devices: list[tuple[str, MqttDevice]] = []
         self._stack = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        for spec in self._specs:
-            self._shell(spec)
-        port = await self._listen()
+        self._network = Network(self._shells(), share=self._share_socket)
+        port = await self._network.open(self._port)
         self.devices = tuple(self._device(spec, port) for spec in self._specs)
         async with contextlib.AsyncExitStack() as stack:
-            stack.callback(self._close)
+            stack.callback(self._network.close)
             tasks = await stack.enter_async_context(_Tasks())
             tasks.start(self._live(), name="plant physics")
             if isinstance(self._bus, BrokerBus):
                 tasks.start(self._bus.run(), name="plant mqtt")
-            for device, spec in zip(self._mqtt_devices, self._mqtt_specs(), strict=True):
-                tasks.start(device.run(), name=f"plant {spec.id}")
+            for device_id, device in self._mqtt_devices:
+                tasks.start(device.run(), name=f"plant {device_id}")
             self._stack = stack.pop_all()
         return self
 
@@ -140,53 +179,48 @@ class Plant:
         """The plant's circuits and devices as tables of a configuration file."""
         return config_toml(self.circuits, self.devices)
 
-    def _mqtt_specs(self) -> list[Spec]:
-        return [spec for spec in self._specs if isinstance(load_profile(spec.profile).map, MqttMap)]
-
-    def _shell(self, spec: Spec) -> None:
-        profile = load_profile(spec.profile)
-        instrument = instrument_for(spec, self.truth)
-        faults = self.faults[spec.id]
-        if isinstance(profile.map, MqttMap):
-            assert self._bus is not None
-            self._mqtt_devices.append(MqttDevice(profile, self._prefix(spec), instrument, faults, self._bus))
-            return
-        bank = RegisterBank(profile, instrument, faults)
-        self._endpoints[spec.id] = Endpoint(self._host(spec), {1: bank})
+    def _shells(self) -> list[Endpoint]:
+        """What every device is seen through."""
+        units: dict[str, dict[int, Unit]] = {}
+        kinds: dict[tuple[str, Role], list[Spec]] = {}
+        for spec in self._specs:
+            kinds.setdefault((spec.profile, _shared_role(spec.role)), []).append(spec)
+        for (name, role), specs in kinds.items():
+            profile = load_profile(name)
+            instrument = instrument_for(role, [spec.id for spec in specs], self.truth)
+            if isinstance(profile.map, MqttMap):
+                assert self._bus is not None
+                for row, spec in enumerate(specs):
+                    device = MqttDevice(
+                        profile, self._prefix(spec), instrument, row, self.faults[spec.id], self._bus
+                    )
+                    self._mqtt_devices.append((spec.id, device))
+                continue
+            image = Image(profile, instrument)
+            self._images.append(image)
+            for row, spec in enumerate(specs):
+                unit = Unit(image, row, self.faults[spec.id])
+                units.setdefault(spec.gateway or spec.id, {})[spec.unit] = unit
+        for spec in self._specs:
+            place = spec.gateway or spec.id
+            if place in units and place not in self._host_of:
+                self._host_of[place] = self._next_host(spec)
+        return [Endpoint(host, units[place]) for place, host in self._host_of.items()]
 
     def _prefix(self, spec: Spec) -> str:
         return f"{self._topic_prefix}/{spec.id}"
 
-    def _host(self, spec: Spec) -> str:
+    def _next_host(self, spec: Spec) -> str:
         """The next address: loads have theirs apart, so that a PDU's miners are neighbours."""
         start = FIRST_LOAD if spec.role is Role.LOAD else FIRST_OTHER
         index = self._hosts.get(start, 0)
         self._hosts[start] = index + 1
-        return f"{self._network}.{start + index // HOSTS}.{1 + index % HOSTS}"
+        return f"{self._network_numbers}.{start + index // HOSTS}.{1 + index % HOSTS}"
 
     def _device(self, spec: Spec, port: int) -> PlantDevice:
-        endpoint = self._endpoints.get(spec.id)
-        address = f"mqtt:{self._prefix(spec)}" if endpoint is None else f"modbus://{endpoint.host}:{port}/1"
+        host = self._host_of.get(spec.gateway or spec.id)
+        address = f"mqtt:{self._prefix(spec)}" if host is None else f"modbus://{host}:{port}/{spec.unit}"
         return PlantDevice(spec.id, spec.profile, address, spec.role, spec.circuit, spec.fed_by)
-
-    async def _listen(self) -> int:
-        """Open every endpoint on one port that is free for all of them."""
-        for left in reversed(range(PORT_TRIES)):
-            port = self._port
-            try:
-                for endpoint in self._endpoints.values():
-                    port = await endpoint.open(port)
-            except OSError:
-                self._close()
-                if self._port or not left:
-                    raise
-            else:
-                return port
-        raise AssertionError("the last try returns or raises")
-
-    def _close(self) -> None:
-        for endpoint in self._endpoints.values():
-            endpoint.close()
 
     async def _live(self) -> None:
         loop = asyncio.get_running_loop()
@@ -197,9 +231,13 @@ class Plant:
                 last += self._step_s
                 self.truth.step(self._step_s)
                 self._remember(last)
-            await self._apply_faults()
+            for image in self._images:
+                image.stale = True
+            await self._network.apply_faults()
 
     def _remember(self, loop_s: float) -> None:
+        if not self._remember_all:
+            return
         now_s = asyncio.get_running_loop().time()
         truth = self.truth
         wall_s = self._clock.wall() - (now_s - loop_s)
@@ -207,11 +245,18 @@ class Plant:
             Moment(wall_s, loop_s, truth.true_power_w, truth.meter.register_wh, truth.floor_w())
         )
 
-    async def _apply_faults(self) -> None:
-        for endpoint in self._endpoints.values():
-            # Somebody may have taken the port meanwhile; the next step tries again.
-            with contextlib.suppress(OSError):
-                await endpoint.apply_faults()
+
+def _shared_role(role: Role) -> Role:
+    """All meters of the site's connection are of one kind."""
+    return Role.SITE_METER if role is Role.CHECK_METER else role
+
+
+def _behind_gateways(specs: Iterable[Spec]) -> dict[str, tuple[str, ...]]:
+    behind: dict[str, tuple[str, ...]] = {}
+    for spec in specs:
+        if spec.gateway is not None:
+            behind[spec.gateway] = (*behind.get(spec.gateway, ()), spec.id)
+    return behind
 
 
 class _Tasks:

@@ -1,6 +1,7 @@
 """A device that publishes its state on MQTT and takes orders there."""
 
 import asyncio
+from math import isnan
 
 from drivers.ports import TopicBus
 from drivers.profile import MessageCommand, MqttMap, Profile
@@ -11,16 +12,23 @@ from sim_devices.mqtt.messages import NotAnOrderError, read_order, write_state
 
 
 class MqttDevice:
-    """One device under a topic prefix, on whatever bus it is given."""
+    """One device under a topic prefix, on whatever bus it is given: a row of its kind's instrument."""
 
     def __init__(
-        self, profile: Profile, prefix: str, instrument: Instrument, faults: DeviceFaults, bus: TopicBus
+        self,
+        profile: Profile,
+        prefix: str,
+        instrument: Instrument,
+        row: int,
+        faults: DeviceFaults,
+        bus: TopicBus,
     ) -> None:
         if not isinstance(profile.map, MqttMap):
             raise TypeError(f"{profile.name} is no MQTT profile")
         self._map = profile.map
         self._topic = profile.map.state_topic.format(prefix=prefix)
         self._instrument = instrument
+        self._row = row
         self._faults = faults
         self._bus = bus
         self._frozen: bytes | None = None
@@ -42,8 +50,9 @@ class MqttDevice:
         faults = self._faults
         if faults.silent or faults.refuse:
             return
-        values = {name: read() for name, read in self._instrument.readers.items()}
-        state = write_state(self._map.points, values)
+        if faults.drops():
+            return
+        state = write_state(self._map.points, self._values())
         if faults.frozen:
             self._frozen = state = self._frozen or state
         else:
@@ -55,19 +64,30 @@ class MqttDevice:
         else:
             self._send(state)
 
+    def _values(self) -> dict[str, float | None]:
+        faults, rows = self._faults, slice(self._row, self._row + 1)
+        if faults.unavailable:
+            return {}
+        found = {name: float(read(rows)[0]) for name, read in self._instrument.readers.items()}
+        values = {name: None if isnan(value) else value for name, value in found.items()}
+        if faults.readback is not None:
+            values[Quantity.SETPOINT] = faults.readback.watts
+        return values
+
     def _send(self, state: bytes) -> None:
         # Without a connection the message is lost, as the device's own would be.
         self._bus.publish(self._topic, state, qos=0)
 
     def _ordered(self, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001, ARG002 - the port's signature
-        if self._faults.silent or self._faults.refuse:
+        faults = self._faults
+        if faults.silent or faults.refuse or faults.refuse_writes is not None:
             return
         try:
             watts = read_order(self._command, payload)
         except NotAnOrderError:
             # A node agent drops what it does not understand; the missing effect is what the site sees.
             return
-        self._instrument.write(Quantity.SETPOINT, watts)
+        self._instrument.write(self._row, Quantity.SETPOINT, watts)
 
 
 def _spoil(fault: AnswerFault, state: bytes) -> bytes:

@@ -34,7 +34,7 @@ class Weather:
 class Cooling:
     """Draws a share of what the loads draw, through a first-order lag. Nobody orders it about."""
 
-    __slots__ = ("draw_w", "energy_wh", "lag_s", "share")
+    __slots__ = ("draw_w", "energy_wh", "lag_s", "reading_factor", "share")
 
     def __init__(self, load_w: float, *, share: float = SHARE, lag_s: float = LAG_S) -> None:
         self.share = share
@@ -43,10 +43,13 @@ class Cooling:
         self.draw_w = load_w * share
         """True draw; at the start it has caught up with `load_w`."""
 
+        self.reading_factor = 1.0
+        """What its meter shows of the draw."""
         self.energy_wh = 0.0
+        """What its meter has counted."""
 
     def step(self, load_w: float, dt_s: float, ambient_c: float = DESIGN_C) -> None:
         """Advance by `dt_s` under a load of `load_w`."""
         share = self.share * max(LEAST, 1.0 + PER_DEGREE * (ambient_c - DESIGN_C))
         self.draw_w += (load_w * share - self.draw_w) * (1.0 - exp(-dt_s / self.lag_s))
-        self.energy_wh += self.draw_w * dt_s / 3600
+        self.energy_wh += self.draw_w * self.reading_factor * dt_s / 3600

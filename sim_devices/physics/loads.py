@@ -31,6 +31,7 @@ READING_SPREAD = 0.01
 
 Flags = NDArray[np.bool_]
 Rows = NDArray[np.intp]
+EVERY = slice(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ class Loads:
         """What each unit draws for an order, relative to the order."""
         self.reading_factor: Column = np.array([reading for _, reading in spread], dtype=np.float64)
         """What each unit reports of its draw, relative to the draw."""
+        self._own_factor = self.reading_factor.copy()
         self.ordered_w: Column = np.full(count, nan)
         """The set-point that each holds and shows."""
         self.effective_w: Column = np.full(count, nan)
@@ -162,17 +164,17 @@ class Loads:
         """True W below which no order brings each: its sleep draw, or all of its draw if it disobeys."""
         return np.where(self.disobeys, self.draw_w, np.minimum(self.draw_w, self.rated.sleep_w))
 
-    def reported_w(self) -> Column:
+    def reported_w(self, rows: Rows | slice = EVERY) -> Column:
         """What their own power readings say."""
-        return self.draw_w * self.reading_factor
+        return self.draw_w[rows] * self.reading_factor[rows]
 
-    def energy_wh(self, now_s: float) -> Column:
+    def energy_wh(self, now_s: float, rows: Rows | slice = EVERY) -> Column:
         """Integral of each true draw since the start."""
-        return self._counted_wh + self.draw_w * (now_s - self._counted_s) / 3600
+        return self._counted_wh[rows] + self.draw_w[rows] * (now_s - self._counted_s[rows]) / 3600
 
-    def reported_wh(self, now_s: float) -> Column:
+    def reported_wh(self, now_s: float, rows: Rows | slice = EVERY) -> Column:
         """What their own energy registers say."""
-        return self.energy_wh(now_s) * self.reading_factor + self._skew_wh
+        return self.energy_wh(now_s, rows) * self.reading_factor[rows] + self._skew_wh[rows]
 
     def outputs(self, now_s: float) -> Column:
         """TH/s or GPUs at work, each. Not to be written to."""
@@ -233,11 +235,16 @@ class Loads:
         self.has_work[row] = has_work
         self._put(row, self._course_w[row], now_s)
 
-    def set_reading_factor(self, row: int, factor: float, now_s: float) -> None:
-        """Make it report so much of its draw; what its energy register shows goes on from where it is."""
+    def misread(self, row: int, share: float, now_s: float) -> None:
+        """Make it report this share too much; what its energy register shows goes on from where it is."""
+        factor = self._own_factor[row] * (1.0 + share)
         energy_wh = float(self._counted_wh[row] + self.draw_w[row] * (now_s - self._counted_s[row]) / 3600)
         self._skew_wh[row] += energy_wh * (self.reading_factor[row] - factor)
         self.reading_factor[row] = factor
+
+    def misreading(self, row: int) -> float:
+        """The share that it reports too much."""
+        return float(self.reading_factor[row] / self._own_factor[row]) - 1.0
 
     # --- inside -----------------------------------------------------------------------------------
 

@@ -70,9 +70,25 @@ class PlantModel:
         """Take a load's work away, as a pool outage does, or give it back."""
         self.fleet.set_has_work(self.fleet.index[load_id], has_work, self.now_s)
 
-    def misread(self, load_id: str, factor: float) -> None:
-        """Make a load report so much of its draw."""
-        self.fleet.set_reading_factor(self.fleet.index[load_id], factor, self.now_s)
+    def misread(self, device_id: str, share: float) -> None:
+        """Make a load, a PDU, a meter or the cooling report this share too much power and energy."""
+        if device_id in self.fleet.index:
+            self.fleet.misread(self.fleet.index[device_id], share, self.now_s)
+        elif device_id in self.feeders.index:
+            self.feeders.reading_factor[self.feeders.index[device_id]] = 1.0 + share
+        elif device_id in self.meters:
+            self.meters[device_id].gain = 1.0 + share
+        else:
+            self.cooling.reading_factor = 1.0 + share
+
+    def misreading(self, device_id: str) -> float:
+        """The share that a device reports too much."""
+        if device_id in self.fleet.index:
+            return self.fleet.misreading(self.fleet.index[device_id])
+        if device_id in self.feeders.index:
+            return float(self.feeders.reading_factor[self.feeders.index[device_id]]) - 1.0
+        meter = self.meters.get(device_id)
+        return (self.cooling.reading_factor if meter is None else meter.gain) - 1.0
 
     def reboot(self, load_id: str) -> None:
         """Restart a load: it forgets its set-point."""

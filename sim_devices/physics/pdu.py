@@ -43,12 +43,17 @@ class Pdus:
                     self.fed[row, place] = loads.index[load_id]
         self._plugged = self.fed != NOTHING
         self.power_w: Column = OWN_W + self.outlets_w(loads).sum(axis=1)
+        """True, its own included."""
+        self.reading_factor: Column = np.ones(len(specs))
+        """What each shows of the power."""
         self.energy_wh: Column = np.zeros(len(specs))
+        """What each has counted."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Pdus":
         """A twin: what never changes is shared."""
         twin = copy.copy(self)
-        twin.power_w, twin.energy_wh = self.power_w.copy(), self.energy_wh.copy()
+        for name in ("power_w", "reading_factor", "energy_wh"):
+            setattr(twin, name, getattr(self, name).copy())
         memo[id(self)] = twin
         return twin
 
@@ -61,11 +66,21 @@ class Pdus:
             return np.zeros(self.fed.shape)
         return np.where(self._plugged, loads.draw_w[self.fed], 0.0)
 
+    def outlet_w(self, loads: Loads, rows: NDArray[np.intp], outlet: int) -> Column:
+        """True W through one outlet of each of some PDUs."""
+        fed = self.fed[rows, outlet - 1]
+        return np.where(fed == NOTHING, 0.0, loads.draw_w[fed]) if len(loads) else np.zeros(len(fed))
+
+    def switched_on(self, loads: Loads, rows: NDArray[np.intp], outlet: int) -> Column:
+        """1 = on, 0 = off: one outlet of each of some PDUs."""
+        fed = self.fed[rows, outlet - 1]
+        return np.where(fed == NOTHING, 1.0, loads.powered[fed]) if len(loads) else np.ones(len(fed))
+
     def step(self, loads: Loads, dt_s: float) -> None:
         """Advance by `dt_s`, after the loads."""
         if len(self.specs):
             self.power_w = OWN_W + self.outlets_w(loads).sum(axis=1)
-            self.energy_wh += self.power_w * dt_s / 3600
+            self.energy_wh += self.power_w * self.reading_factor * dt_s / 3600
 
 
 class Pdu:

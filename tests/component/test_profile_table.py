@@ -5,6 +5,7 @@ import functools
 import math
 from collections.abc import Mapping
 
+import numpy as np
 import pytest
 
 from drivers.address import ModbusTcpAddress
@@ -15,9 +16,11 @@ from drivers.profile import IdentityCheck, ModbusMap, Profile, RegisterPoint, Tr
 from drivers.profiles import load_profile, profile_names
 from drivers.quantity import Quantity
 from sim_devices.faults import DeviceFaults
-from sim_devices.instruments import Reader
-from sim_devices.modbus.bank import RegisterBank
+from sim_devices.instruments import Reader, Values
 from sim_devices.modbus.endpoint import Endpoint
+from sim_devices.modbus.image import Image
+from sim_devices.modbus.network import Network
+from sim_devices.modbus.unit import Unit
 from sim_devices.physics import PlantModel
 from tests.world.loop import VirtualLoop, run_virtual
 from tests.world.raw_words import RAW, RawDevice, RawPeer
@@ -36,15 +39,21 @@ REAL = [profile for profile in MODBUS if profile.trust is not Trust.SIMULATED]
 
 
 class ShownValues:
-    """An instrument that shows what it is told."""
+    """An instrument of one device that shows what it is told."""
+
+    count = 1
 
     def __init__(self, values: dict[str, float]) -> None:
         self.readers: Mapping[str, Reader] = {
-            name: functools.partial(float, value) for name, value in values.items()
+            name: functools.partial(_one, value) for name, value in values.items()
         }
 
-    def write(self, point: str, value: float | None) -> bool:
-        raise AssertionError((point, value))
+    def write(self, row: int, point: str, value: float | None) -> bool:
+        raise AssertionError((row, point, value))
+
+
+def _one(value: float, _rows: slice) -> Values:
+    return np.array([value])
 
 
 def chosen_values(shown: ModbusMap) -> dict[str, float]:
@@ -86,13 +95,14 @@ def test_what_the_simulator_shows_is_what_the_driver_reads(profile: Profile) -> 
 
     async def main(_loop: VirtualLoop) -> None:
         faults = DeviceFaults("d", PlantModel(()))
-        endpoint = Endpoint("127.0.0.1", {1: RegisterBank(profile, ShownValues(values), faults, texts)})
-        address = ModbusTcpAddress("127.0.0.1", await endpoint.open(0), 1)
+        image = Image(profile, ShownValues(values), texts)
+        network = Network([Endpoint("127.0.0.1", {1: Unit(image, 0, faults)})])
+        address = ModbusTcpAddress("127.0.0.1", await network.open(0), 1)
         sink = RecordingSink()
         async with running([Device("d", profile, address, profile.period_s)], sink):
             await asyncio.sleep(2.5 * profile.period_s)
         found = await inspect(address, profile)
-        endpoint.close()
+        network.close()
         assert not sink.failures
         points = {point.name: point for point in shown.points}
         assert sink.samples

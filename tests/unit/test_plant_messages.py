@@ -7,8 +7,8 @@ import pytest
 from drivers.profile import MessageCommand, MqttMap
 from drivers.profiles import load_profile
 from sim_devices.faults import AnswerFault
-from sim_devices.modbus.endpoint import spoil
 from sim_devices.modbus.frames import NotModbusError, Request, registers, take_request
+from sim_devices.modbus.spoiling import spoil
 from sim_devices.mqtt.memory import topic_matches
 from sim_devices.mqtt.messages import NotAnOrderError, read_order, write_state
 
