@@ -144,7 +144,7 @@ class SampleRecorder:
             await self._write_bucket(store, self._buckets.popleft())
             wrote = True
         await self._prune(store, short=space.short)
-        if not space.reserved and (wrote or self._trouble is None):
+        if wrote:
             self._say(None)
 
     async def _write_bucket(self, store: Store, bucket: Bucket) -> None:

@@ -46,6 +46,8 @@ class Bench:
         self.path = folder / "samples.db"
         self.clock = SetClock()
         self.space = ROOMY
+        self.power_w: float | None = 5000.0
+        self.device_w = 1000.0
         self.devices, self._connect = devices, connect
         self.restart()
 
@@ -54,17 +56,19 @@ class Bench:
         self.recorder = SampleRecorder(names, self.path, self.clock, self._connect, lambda _: self.space)
         self.cycle()
 
-    def cycle(self, power_w: float | None = 5000.0) -> None:
+    def cycle(self) -> None:
         known = np.full(self.devices, np.nan)
-        known[0] = 1000.0
+        known[0] = self.device_w
+        hashing = np.full(self.devices, np.nan)
+        hashing[0] = 50.0
         self.recorder.observe(
             Seen(
                 wall_s=self.clock.wall_s,
                 monotonic_s=self.clock.monotonic_s,
-                fresh=(known, *[np.full(self.devices, np.nan)] * (len(QUANTITIES) - 1)),
+                fresh=(known, hashing, *[np.full(self.devices, np.nan)] * (len(QUANTITIES) - 2)),
                 age_s=np.zeros(self.devices),
                 limit_w=6000,
-                power_w=power_w,
+                power_w=self.power_w,
                 expected_w=None,
                 state="controlled",
             )
@@ -118,9 +122,11 @@ class Disk:
     def __init__(self, code: int) -> None:
         self.broken = False
         self.words = "INSERT"
+        self.opened = 0
         self._code = code
 
     async def connect(self, path: Path) -> Refusing:
+        self.opened += 1
         return Refusing(path, self._judge)
 
     def _judge(self, sql: str) -> None:
@@ -139,7 +145,7 @@ async def test_rows_of_a_minute_and_a_quarter_are_there_under_their_names(tmp_pa
     assert rows == [
         ("@limit", 6000, 6000, None, None, 60, 60),
         ("@power", 5000, 5000, None, None, 60, 60),
-        ("d-0", 1000, 1000, None, None, 60, 60),
+        ("d-0", 1000, 1000, None, 50, 60, 60),
     ]
     assert bench.starts("by_minute") == [60 * minute for minute in range(15)]
     assert bench.starts("by_quarter") == [0]
@@ -149,30 +155,32 @@ async def test_rows_of_a_minute_and_a_quarter_are_there_under_their_names(tmp_pa
 
 async def test_the_sites_own_course_is_kept_second_by_second(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
-    bench.cycle(power_w=None)
+    bench.power_w = None
     await bench.run(20)
 
     rows = bench.query("SELECT * FROM cycles ORDER BY at_s")
     assert rows[:2] == [
         (NOON, 6000, 5000, None, "controlled"),
-        (NOON + 1, 6000, 5000, None, "controlled"),
+        (NOON + 1, 6000, None, None, "controlled"),
     ]
     assert len(rows) == 21
     await bench.recorder.close()
 
 
-async def test_a_minute_that_a_restart_cuts_in_two_is_one_row(tmp_path: Path) -> None:
+async def test_a_minute_that_restarts_cut_in_pieces_is_one_row(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
-    await bench.run(20)
-    await bench.recorder.close()
-    bench.restart()
-    await bench.run(70)
+    bench.device_w = np.nan
+    await bench.run(10)
+    for device_w, seconds in ((1000.0, 20), (np.nan, 5), (400.0, 11), (np.nan, 70)):
+        await bench.recorder.close()
+        bench.device_w = device_w
+        bench.restart()
+        await bench.run(seconds)
 
-    ((power_w, low_w, samples, coverage_s),) = bench.query(
-        f"SELECT power_w, power_low_w, samples, coverage_s FROM by_minute "
-        f"WHERE start_s = {NOON} AND name = 'd-0'"
-    )
-    assert (power_w, low_w, samples, coverage_s) == (1000, 1000, 59, 59)
+    columns = "power_w, power_low_w, power_high_w, hash_ths, samples, coverage_s"
+    rows = bench.query(f"SELECT {columns} FROM by_minute WHERE start_s = {NOON} AND name = 'd-0'")
+    # What is known of the power counts for as long as anything was known.
+    assert rows == [(pytest.approx((35 * 1000 + 11 * 400) / 46), 400, 1000, 50, 59, 59)]
     await bench.recorder.close()
 
 
@@ -267,6 +275,7 @@ async def test_when_the_rest_is_the_ledgers_nothing_is_written_and_an_alarm_says
     )
     assert [line["log_level"] for line in said] == ["warning"]
     assert bench.query("SELECT count(*) FROM minutes") == [(0,)]
+    assert bench.query(f"SELECT count(*) FROM cycles WHERE at_s > {NOON + 70}") == [(0,)]
     bench.space = ROOMY
     await bench.run(120)
     assert bench.alarm() is None
@@ -296,6 +305,7 @@ async def test_a_full_disk_costs_the_samples_not_the_ledgers_space(tmp_path: Pat
 
     assert "the disk is full: the samples for charts were deleted" in (bench.alarm() or "")
     assert len(said) == 1
+    assert disk.opened == 1 + 3
     disk.broken = False
     await bench.run(2 * int(RETRY_S))
     assert bench.alarm() is None

@@ -33,18 +33,21 @@ def test_the_daemon_goes_on_without_samples_and_says_so(tmp_path: Path) -> None:
 
 
 def test_the_daemon_keeps_its_course(tmp_path: Path) -> None:
-    async def main(loop: VirtualLoop) -> float:
+    async def main(loop: VirtualLoop) -> tuple[float, float]:
         async with VirtualSite(loop, tmp_path, miners=2, racks=0) as site:
             await site.start()
             site.dispatcher.quota((0, None))
             await site.run(200)
             await site.stop()
-            return site.full_w
+            return site.full_w, site.clock.wall()
 
-    full_w = run_virtual(main)
+    full_w, ended_s = run_virtual(main)
     connection = sqlite3.connect(tmp_path / "state" / "samples.db")
     rows = connection.execute("SELECT name, power_w FROM by_minute ORDER BY start_s").fetchall()
+    ((newest_s,),) = connection.execute("SELECT max(start_s) FROM by_minute").fetchall()
     connection.close()
+    # The minute that a stop cuts short is there too.
+    assert newest_s == ended_s // 60 * 60
     last = dict(rows)
     assert {name for name, _ in rows} > {"@power", "@limit", "@expected"}
     assert last["@power"] == pytest.approx(full_w, rel=0.1)
