@@ -21,6 +21,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from daemon.clock import Entropy
 from daemon.config.settings import Mqtt, MqttProtocol
 from daemon.mqtt.outgoing import Outbound, Outgoing
+from daemon.mqtt.tls import tls_context
 from drivers.ports import TopicHandler
 
 SESSION_S = 300
@@ -225,7 +226,7 @@ class MqttConnection:
             timeout=CALL_S,
             keepalive=KEEPALIVE_S,
             max_queued_incoming_messages=MAX_INCOMING,
-            tls_context=_tls(settings),
+            tls_context=tls_context(settings),
             **version,
         )
 
@@ -349,12 +350,3 @@ def _properties(packet: int) -> Properties:
 def _refused(code: object) -> bool:
     value = code if isinstance(code, int) else getattr(code, "value", 0)
     return bool(value >= 128)
-
-
-def _tls(settings: Mqtt) -> ssl.SSLContext | None:
-    if not settings.tls:
-        return None
-    context = ssl.create_default_context(cafile=settings.ca)
-    if settings.cert is not None:
-        context.load_cert_chain(settings.cert, settings.key)
-    return context

@@ -40,3 +40,8 @@ class Topics:
 def client_id(site: str) -> str:
     """The site's one client id: a second daemon of the same site takes the session over, and shows."""
     return f"quotawatt-{site}"
+
+
+def lane_client_id(site: str) -> str:
+    """The client id of the devices' connection, which comes beside the site's own."""
+    return f"quotawatt-{site}-devices"
