@@ -1,6 +1,7 @@
 """Our own fleet and site table, as the daemon runs them: decoded and frozen once a second."""
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ import numpy as np
 
 from benchmarks.poll.clients.period_watch import PeriodWatch
 from benchmarks.poll.clients.process import Window, main, most_memory_mb, process_age_s
+from benchmarks.poll.clients.samples import Samples, keeping_samples
 from benchmarks.poll.clients.watched_table import WatchedTable
 from benchmarks.poll.load import UNITS_BEHIND_GATEWAY, Load, Outcome, Task
 from benchmarks.rounds import percentile
@@ -22,7 +24,7 @@ from drivers.ports import Fleet
 from drivers.profiles import read_profile
 
 PROFILE = Path(__file__).resolve().parents[1] / "twenty-registers.toml"
-SATURATING_PER_S = 80_000.0
+SATURATING_PER_S = 65_000.0
 """More polls than a core can do: so many are asked for where it is to go as fast as it can."""
 CYCLE_S = 1.0
 LOOK_S = 0.02
@@ -41,12 +43,15 @@ async def poll_all(load: Load, port: int) -> Outcome:
     devices = _devices(load, port)
     table = WatchedTable([device.period_s for device in devices])
     fleet = build_fleet(devices, table, None, random.Random(1))
-    async with asyncio.TaskGroup() as tasks:
+    async with contextlib.AsyncExitStack() as around, asyncio.TaskGroup() as tasks:
+        samples = None
+        if load.samples:
+            samples = await around.enter_async_context(keeping_samples([device.id for device in devices]))
         running = [tasks.create_task(fleet.run())]
         await _full(table, _answering(load))
         first_full_s = process_age_s()
         watch = Watch()
-        running.append(tasks.create_task(_freeze(table, watch)))
+        running.append(tasks.create_task(_cycle(table, watch, samples)))
         if load.lateness:
             running.append(tasks.create_task(_watch_lateness(watch)))
         await asyncio.sleep(load.warmup_s)
@@ -121,13 +126,16 @@ async def _full(table: SiteTable, rows: list[int]) -> None:
         await asyncio.sleep(0.1)
 
 
-async def _freeze(table: SiteTable, watch: Watch) -> None:
+async def _cycle(table: SiteTable, watch: Watch, samples: Samples | None) -> None:
+    """What the daemon does once a second, but for control itself."""
     loop = asyncio.get_running_loop()
     due = loop.time()
     while True:
         begun = time.process_time()
-        table.freeze(loop.time())
+        snapshot = table.freeze(loop.time())
         watch.freezes_s.append(time.process_time() - begun)
+        if samples is not None:
+            samples.take(snapshot)
         due = max(due + CYCLE_S, loop.time())
         await asyncio.sleep(due - loop.time())
 

@@ -29,9 +29,8 @@ def measure(settings: Settings) -> Iterator[Finding]:
     costs = [{run: outcome.us_per_poll for run, outcome in one.items()} for one in rounds]
 
     def cost(run: Run) -> Figure:
-        return Figure(
-            f"{run[0]}, {run[1]:,} connections: CPU per poll", median_of(costs, lambda one: one[run]), "µs"
-        )
+        what = f"{run[0]}, {settings.devices(run[1]):,} connections: CPU per poll"
+        return Figure(what, median_of(costs, lambda one: one[run]), "µs")
 
     def grown(client: Client) -> float:
         return median_ratio(costs, lambda one: one[client, MANY], lambda one: one[client, FEW])
@@ -43,7 +42,7 @@ def measure(settings: Settings) -> Iterator[Finding]:
     )
     yield Finding(
         name="poll-growth",
-        title=f"Growth of the cost of a poll, {FEW:,} → {MANY:,} connections",
+        title=f"Growth of a poll's cost, {settings.devices(FEW):,} → {settings.devices(MANY):,} connections",
         figures=[
             *map(cost, runs),
             Figure("C's growth", grown(Client.C), "×"),
