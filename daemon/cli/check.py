@@ -11,7 +11,9 @@ import typer
 from daemon.cli.exits import Exit
 from daemon.config import Config, load_config
 from daemon.config.network import Destination, destinations
+from daemon.config.open_files import OpenFiles, open_files_needed
 from daemon.errors import ConfigurationError
+from daemon.service.open_files import open_files_limit
 
 
 def check(
@@ -34,10 +36,11 @@ def check(
             for line in error.problems:
                 print(line, file=sys.stderr)
         raise typer.Exit(Exit.CONFIGURATION) from error
-    notices = _notices(read)
+    files = OpenFiles(open_files_needed(read), open_files_limit())
+    notices = _notices(read) + ([] if files.enough else [files.cure])
     network = destinations(read) if print_network else []
     if as_json:
-        _print_json(read, network, notices)
+        _print_json(read, network, notices, files)
         return
     print(f"{config}: good: site {read.site.id}, {len(read.devices)} devices, {len(read.circuits)} circuits")
     for notice in notices:
@@ -65,7 +68,7 @@ def _notices(read: Config) -> list[str]:
     return notices + [f"profile {name}: {warning}" for name, warning in warnings.items()]
 
 
-def _print_json(read: Config, network: list[Destination], notices: list[str]) -> None:
+def _print_json(read: Config, network: list[Destination], notices: list[str], files: OpenFiles) -> None:
     answer: dict[str, object] = {
         "ok": True,
         "problems": [],
@@ -73,6 +76,7 @@ def _print_json(read: Config, network: list[Destination], notices: list[str]) ->
         "devices": len(read.devices),
         "circuits": len(read.circuits),
         "notices": notices,
+        "open_files": {"needed": files.needed, "limit": files.limit},
     }
     if network:
         answer["network"] = [

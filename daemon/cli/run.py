@@ -13,7 +13,9 @@ import uvloop
 
 from daemon.clock import SystemClock, SystemEntropy
 from daemon.config import Config, load_config
+from daemon.config.open_files import OpenFiles, open_files_needed
 from daemon.service import Notifier, configure_logging
+from daemon.service.open_files import raise_open_files
 from daemon.store import Store
 from daemon.store.database import connect_file
 from daemon.store.lock import FolderLock
@@ -31,6 +33,9 @@ def run(
     """
     loaded = load_config(config)
     configure_logging()
+    files = OpenFiles(open_files_needed(loaded), raise_open_files())
+    if not files.enough:
+        _log.warning("too few open files for all devices", cure=files.cure)
     lock = FolderLock(loaded.site.state_dir)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
