@@ -61,6 +61,8 @@ class Load:
     """Watch how late the event loop is."""
     samples: bool = False
     """Keep roll-ups in SQLite, as the daemon does."""
+    simulated: str = ""
+    """File that lists the devices of a simulated site, which are polled instead."""
 
     @property
     def devices(self) -> int:

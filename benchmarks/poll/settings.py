@@ -20,6 +20,8 @@ class Settings:
     """Shorter windows: for a look, not for a figure."""
     scale: float = 1.0
     """Share of the devices."""
+    simulator: bool = False
+    """Poll our own simulator, where a row can."""
 
     def seconds(self, whole: float) -> float:
         """Length of a window that lasts `whole` when it is to count."""

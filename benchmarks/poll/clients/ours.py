@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import random
 import time
 from collections.abc import Mapping
@@ -17,11 +18,11 @@ from benchmarks.poll.clients.watched_table import WatchedTable
 from benchmarks.poll.load import UNITS_BEHIND_GATEWAY, Load, Outcome, Task
 from benchmarks.rounds import percentile
 from daemon.table import SiteTable
-from drivers.address import ModbusTcpAddress
+from drivers.address import ModbusTcpAddress, parse_address
 from drivers.device import Device
 from drivers.fleet import build_fleet
 from drivers.ports import Fleet
-from drivers.profiles import read_profile
+from drivers.profiles import load_profile, read_profile
 
 PROFILE = Path(__file__).resolve().parents[1] / "twenty-registers.toml"
 SATURATING_PER_S = 65_000.0
@@ -92,9 +93,18 @@ async def _measure(
     )
 
 
+def _simulated(file: Path, period_s: float) -> list[Device]:
+    return [
+        Device(one["id"], load_profile(one["profile"]), parse_address(one["address"]), period_s)
+        for one in json.loads(file.read_text(encoding="utf-8"))
+    ]
+
+
 def _devices(load: Load, port: int) -> list[Device]:
     profile = read_profile(PROFILE)
     period_s = load.period_s if load.period_s is not None else load.devices / SATURATING_PER_S
+    if load.simulated:
+        return _simulated(Path(load.simulated), period_s)
     ends = [(index, 1) for index in range(load.connections)]
     ends += [
         (load.connections + gateway, unit)

@@ -1,12 +1,13 @@
 """The largest site: 30,000 units every second for five minutes."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from benchmarks.figures import Figure, Finding, at_most, below
 from benchmarks.poll.load import UNITS_BEHIND_GATEWAY, Client, Load
 from benchmarks.poll.peer import Peer
 from benchmarks.poll.settings import Settings
+from benchmarks.poll.simulated_site import SimulatedSite
 
 CONNECTIONS, GATEWAYS = 15_000, 750
 PERIOD_S = 1.0
@@ -24,11 +25,16 @@ def measure(settings: Settings) -> Iterator[Finding]:
         warmup_s=settings.seconds(10.0),
         lateness=True,
     )
-    with Peer() as peer:
-        outcome = settings.run(load, peer.port, settings.rounds - 1)
+    if settings.simulator:
+        with SimulatedSite(load.connections, load.gateways) as site:
+            load = replace(load, simulated=str(site.devices))
+            outcome = settings.run(load, 0, settings.rounds - 1)
+    else:
+        with Peer() as peer:
+            outcome = settings.run(load, peer.port, settings.rounds - 1)
     per_million = 1e6 * outcome.missed / (outcome.polls + outcome.missed)
     yield Finding(
-        name="poll-site",
+        name="poll-site-simulated" if settings.simulator else "poll-site",
         title=(
             f"{load.devices:,} units every {PERIOD_S:.0f} s for {load.seconds:.0f} s: {load.connections:,} "
             f"connections of their own, {load.gateways:,} gateways with {UNITS_BEHIND_GATEWAY} units each"
@@ -47,5 +53,6 @@ def measure(settings: Settings) -> Iterator[Finding]:
             Figure("memory", outcome.rss_mb, "MB", below(300)),
             Figure("stolen by the hypervisor meanwhile", outcome.stolen_s, "s"),
         ],
+        remarks=["the simulator of the project, with its physics, on the other core"] * settings.simulator,
         rounds=[{Client.OURS: asdict(outcome)}],
     )
