@@ -172,9 +172,8 @@ class DeviceFaults:
         self._model.meters[self._id].roll_over(after_wh)
 
     def reboot(self) -> None:
-        """Restart a load: it forgets its set-point and wakes at full power. Its connections vanish."""
+        """Restart a load: it forgets its set-point and wakes at full power."""
         self._model.reboot(self._id)
-        self.vanish()
 
     def vanish(self) -> None:
         """Its open connections are never answered again, nor ended; new ones are served."""

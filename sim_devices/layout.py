@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from zlib import crc32
 
 from drivers.profile import Profile, Role
 from sim_devices.physics import Behaviour, LoadSpec, PduSpec, PlantModel
@@ -208,11 +209,12 @@ def _container(number: int) -> str:
 
 def _gateways(miners: int, gateways: int, units: int) -> Iterator[tuple[str | None, int]]:
     """For each miner the gateway that it is behind, and its unit there."""
-    blocks, number = miners // units, 0
+    # Any of the blocks, in no pattern that the halls or the models have too.
+    chosen = set(sorted(range(miners // units), key=lambda block: crc32(b"%d" % block))[:gateways])
+    number = 0
     for block in range(-(-miners // units)):
-        # So many of so many blocks, evenly: where the quotient passes a whole number.
         gateway = None
-        if block < blocks and (block + 1) * gateways // blocks > block * gateways // blocks:
+        if block in chosen:
             number += 1
             gateway = f"gw-{number:03}"
         for place in range(min(units, miners - block * units)):

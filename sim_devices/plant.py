@@ -30,6 +30,7 @@ from sim_devices.modbus.unit import Unit
 from sim_devices.mqtt.bus import BrokerBus
 from sim_devices.mqtt.device import MqttDevice
 from sim_devices.physics import PlantModel
+from sim_devices.scenario import Play, ScenarioDocument, Site
 
 __all__ = ["Moment", "Plant", "PlantDevice"]
 
@@ -72,6 +73,11 @@ class Plant:
         clock: gives the wall time of `history`.
         remember: keep the `history`.
         share_socket: listen on one socket for all addresses; by default if they are many.
+        scenario: what goes wrong, and when; its `[plant]` is the caller's business.
+
+    Raises:
+        ValueError: such a site cannot be.
+        ScenarioError: the scenario does not fit the site.
     """
 
     def __init__(
@@ -100,6 +106,7 @@ class Plant:
         clock: Clock | None = None,
         remember: bool = True,
         share_socket: bool | None = None,
+        scenario: ScenarioDocument | None = None,
     ) -> None:
         if racks and mqtt_url is None and bus is None:
             raise ValueError("GPU racks speak MQTT: give mqtt_url or bus")
@@ -137,6 +144,11 @@ class Plant:
         """Known once the plant listens."""
         self.history: list[Moment] = []
         """One entry for each step."""
+        self._play = (
+            None
+            if scenario is None
+            else Play(scenario, Site(layout.specs, self.faults, layout.model), seed=seed)
+        )
         self._specs = layout.specs
         self._network_numbers = ".".join(host.split(".")[:2])
         self._port = port
@@ -147,17 +159,19 @@ class Plant:
         self._step_s = step_s
         self._clock = clock if clock is not None else SystemClock()
         self._remember_all = remember
-        self._share_socket = share_socket
         self._host_of: dict[str, str] = {}
         """By device id, or by the id of the gateway that it is behind."""
         self._hosts: dict[int, int] = {}
         self._images: list[Image] = []
         self._mqtt_devices: list[tuple[str, MqttDevice]] = []
+        self._network = Network(self._shells(), share=share_socket)
+        self.open_files = self._network.open_files
+        """That it needs when every address has a connection."""
         self._stack = contextlib.AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        self._network = Network(self._shells(), share=self._share_socket)
         port = await self._network.open(self._port)
+        await self._befall()
         self.devices = tuple(self._device(spec, port) for spec in self._specs)
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._network.close)
@@ -231,9 +245,15 @@ class Plant:
                 last += self._step_s
                 self.truth.step(self._step_s)
                 self._remember(last)
-            for image in self._images:
-                image.stale = True
-            await self._network.apply_faults()
+                await self._befall()
+
+    async def _befall(self) -> None:
+        """Let happen what is due, and show what is so now."""
+        if self._play is not None:
+            self._play.advance(self.truth.now_s)
+        for image in self._images:
+            image.stale = True
+        await self._network.apply_faults()
 
     def _remember(self, loop_s: float) -> None:
         if not self._remember_all:

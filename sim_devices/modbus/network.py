@@ -34,6 +34,11 @@ class Network:
                 raise ValueError(f"{endpoint.host} is not on loopback")
             endpoint.watch(self._changed.add)
 
+    @property
+    def open_files(self) -> int:
+        """Descriptors that are needed when every address has a connection."""
+        return len(self._endpoints) + (1 if self._share else len(self._endpoints))
+
     async def open(self, port: int) -> int:
         """Listen; 0 takes a port that is free for all. Gives the port.
 

@@ -41,10 +41,11 @@ def read_order(command: MessageCommand, payload: bytes) -> float | None:
         return 0.0
     if order == json.loads(command.no_limit_payload):
         return None
-    watts = _watts(json.loads(command.payload.replace("{watts}", str(_PROBE_W))), order)
-    if watts is None or watts < 0:
-        raise NotAnOrderError("neither a limit nor sleep nor no limit")
-    return watts
+    if command.payload is not None:
+        watts = _watts(json.loads(command.payload.replace("{watts}", str(_PROBE_W))), order)
+        if watts is not None and watts >= 0:
+            return watts
+    raise NotAnOrderError("neither a limit nor sleep nor no limit")
 
 
 def _watts(template: object, order: object) -> float | None:
