@@ -35,6 +35,7 @@ class Behaviour:
     output_warm_up_s: float
     """Output is back so long after a wake-up; later than power."""
     restarts_on_write: bool
+    """A new order lets it go down like sleep, and boot before it comes up to the order."""
     output_full: float
     curve: tuple[tuple[float, float], ...]
     """Ascending (watts, share of the full output)."""

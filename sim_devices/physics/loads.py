@@ -291,22 +291,27 @@ class Loads:
         kind = self._specs[row].behaviour
         waits = self._pending[row] > 0
         before_w = none_of_nan(self._last_order_w[row] if waits else self.effective_w[row])
-        if kind.nominal_w(order_w) < kind.nominal_w(before_w):
-            latency_s, dead = kind.latency_down_s, DEAD_DOWN
-        else:
-            latency_s, dead = kind.latency_up_s, DEAD_UP
         self._orders[row] += 1
         rng = random.Random(self._specs[row].seed * 1_000_003 + int(self._orders[row]))
-        dead_s = latency_s * rng.uniform(*dead)
-        if rng.random() < STRAGGLERS:
-            dead_s *= STRAGGLER_FACTOR
+        restarts = kind.restarts_on_write and order_w != before_w
+        if restarts or kind.nominal_w(order_w) < kind.nominal_w(before_w):
+            dead_s = kind.latency_down_s * rng.uniform(*DEAD_DOWN)
+        else:
+            dead_s = kind.latency_up_s * rng.uniform(*DEAD_UP)
+        factor = STRAGGLER_FACTOR if rng.random() < STRAGGLERS else 1.0
         # An order never overtakes the one before it.
-        due_s = max(now_s + dead_s, float(self._last_due_s[row]) if waits else 0.0)
+        due_s = max(now_s + dead_s * factor, float(self._last_due_s[row]) if waits else 0.0)
+        if restarts and order_w != 0:
+            self._await(row, due_s, 0.0)
+            due_s += kind.latency_up_s * rng.uniform(*DEAD_UP) * factor
+        self._await(row, due_s, _nan(order_w))
+
+    def _await(self, row: int, due_s: float, order_w: float) -> None:
         self._number += 1
-        event = (due_s, self._number, row, int(self._generation[row]), _nan(order_w))
+        event = (due_s, self._number, row, int(self._generation[row]), order_w)
         heapq.heappush(self._events, event)
         self._pending[row] += 1
-        self._last_due_s[row], self._last_order_w[row] = due_s, _nan(order_w)
+        self._last_due_s[row], self._last_order_w[row] = due_s, order_w
         self.settled[row] = False
 
     def _forget(self, row: int) -> None:
@@ -322,12 +327,7 @@ class Loads:
                 self._take_effect(row, due_s, order_w)
 
     def _take_effect(self, row: int, due_s: float, order_w: float) -> None:
-        before_w = self.effective_w[row]
-        wakes = before_w == 0 and order_w != 0
-        changes = order_w != before_w and not (isnan(order_w) and isnan(before_w))
-        if changes and self._specs[row].behaviour.restarts_on_write:
-            self._course_w[row] = min(self._course_w[row], self.rated.sleep_w[row])
-            wakes = order_w != 0
+        wakes = self.effective_w[row] == 0 and order_w != 0
         self.effective_w[row] = order_w
         if wakes:
             self._woke_s[row] = due_s

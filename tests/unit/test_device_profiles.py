@@ -29,6 +29,7 @@ MINERS = {
     "sim-miner-s21-xp-hyd": (473, 5676),
     "sim-miner-t21": (190, 3610),
     "sim-miner-m50s": (126, 3276),
+    "sim-miner-m50s-restarting": (126, 3276),
     "sim-miner-m60s": (186, 3430),
     "sim-miner-m63s": (390, 7200),
     "sim-miner-m66s": (298, 5500),
