@@ -22,19 +22,16 @@ from daemon.authority.machine import (
 )
 from daemon.cycle.layout import SiteLayout
 from daemon.dispatch import Dispatcher
-from daemon.metering.site_power import Residual, SitePower, measure_site
+from daemon.metering.measuring import LoadPower, Metering
+from daemon.metering.site_power import SitePower
 from daemon.table import SiteTable, Snapshot
 from daemon.table.table import Floats
 from drivers.ports import Fleet
-from drivers.quantity import Quantity
 
 _FIRST_PICTURE_S = 10.0
 _MARGIN = 0.003
 _NOISE_MARGIN = 3.0
 _DEADBAND = 0.002
-_INNOVATION = 0.02
-_METER_NOISE = 0.0025
-"""Half of a class 0.5 meter's error bound, as a standard deviation."""
 _GRACE_S = 3.0
 _AHEAD_S = 4.0
 
@@ -58,6 +55,7 @@ class CycleResult:
     snapshot: Snapshot
     verdict: Verdict
     power: SitePower
+    loads_power: LoadPower
     plan: Plan | None
     """`None` before the first full picture."""
     uncontrolled_w: float | None
@@ -86,7 +84,9 @@ class Controller:
         fleet: Fleet,
         verdict: Verdict,
         now: Moment,
+        uncontrolled_w: float | None = None,
     ) -> None:
+        """`uncontrolled_w`: what was learned in the last run; `None` = nothing."""
         self.layout = layout
         self.policy = policy
         self.verdict = verdict
@@ -98,9 +98,7 @@ class Controller:
         self._table = table
         self._started_s = now.monotonic_s
         self._last_s = now.monotonic_s
-        self._residual = Residual()
-        self._cooling_w = np.zeros(len(layout.cooling))
-        self._metered_w: float | None = None
+        self.metering = Metering(layout.instruments, layout.loads, uncontrolled_w)
         self._ceiling_w = 0.0
         self._largest_step_w = float(np.diff(layout.loads.watts, axis=1).max(initial=0.0))
         self._settle_until_s = -np.inf
@@ -108,7 +106,7 @@ class Controller:
         self._planned_from_s: float | None = None
         self._room_since_s: float | None = None
         self._quota_taken_s = -np.inf
-        self._meter_trusted = False
+        self._power: SitePower | None = None
         self.last: CycleResult | None = None
 
     @property
@@ -141,7 +139,7 @@ class Controller:
         """One look and one decision."""
         dt_s = max(now.monotonic_s - self._last_s, 0.0)
         self._last_s = now.monotonic_s
-        tick = Tick(meter_trusted=self._meter_trusted, records_writable=records_writable)
+        tick = self._tick(records_writable=records_writable)
         verdict = step(self.authority, tick, now, self.policy.authority)
         self._judged(verdict, now, announced=self._was_announced(verdict, now))
 
@@ -149,13 +147,13 @@ class Controller:
         snapshot = self._table.freeze(now.monotonic_s)
         self.dispatcher.take(snapshot.outcomes)
         loads = self.layout.loads
-        measured_w = snapshot.fresh(Quantity.POWER)[loads.rows]
-        setpoint_w = snapshot.fresh(Quantity.SETPOINT)[loads.rows]
+        seen = self.metering.loads(snapshot, self._expected_w(now))
+        measured_w, setpoint_w = seen.measured_w, seen.setpoint_w
         self.memory = adopted(self.memory, loads, measured_w, setpoint_w)
-        sampled_s = now.monotonic_s - snapshot.age_s[loads.rows]
-        self.memory = observed(self.memory, loads, measured_w, sampled_s, now.monotonic_s)
+        self.memory = observed(self.memory, loads, measured_w, seen.sampled_s, now.monotonic_s)
         counted = counted_w(self.memory, loads, measured_w, now.monotonic_s)
-        power = self._measure(snapshot, measured_w, counted, now, dt_s)
+        in_flight_s = now.monotonic_s - self.dispatcher.last_sent_s
+        power = self._power = self.metering.site(snapshot, seen, counted, in_flight_s)
 
         plan, orders = None, 0
         if snapshot.complete or now.monotonic_s - self._started_s >= _FIRST_PICTURE_S:
@@ -163,41 +161,24 @@ class Controller:
                 self._planned_from_s = now.monotonic_s
             plan = self._plan(measured_w, counted, now, power, dt_s)
             orders = self._order(plan, measured_w, counted, setpoint_w, now)
-        self.last = self._result(now, snapshot, power, plan, orders, counted)
+        self.last = self._result(now, snapshot, power, seen, plan, orders, counted)
         return self.last
 
-    def _measure(
-        self, snapshot: Snapshot, measured_w: Floats, counted: Floats, now: Moment, dt_s: float
-    ) -> SitePower:
-        power_w = snapshot.fresh(Quantity.POWER)
-        if self.layout.cooling:
-            fresh_w = power_w[list(self.layout.cooling)]
-            self._cooling_w = np.where(np.isfinite(fresh_w), fresh_w, self._cooling_w)
-        rows = list(self.layout.meters)
-        known_w = float(np.where(np.isfinite(measured_w), measured_w, counted).sum())
-        power = measure_site(
-            power_w[rows],
-            snapshot.age_s[rows],
-            float(counted.sum()) + float(self._cooling_w.sum()),
-            self._residual.uncontrolled_w,
-            self._metered_w,
-            self.layout.plausible_w,
-        )
-        self._meter_trusted = power.trusted
-        if power.trusted and power.watts is not None:
-            self._metered_w = power.watts
-            if snapshot.complete:
-                self._residual = self._residual.learned(
-                    power.watts - known_w - float(self._cooling_w.sum()),
-                    dt_s,
-                    now.monotonic_s - self.dispatcher.last_sent_s,
-                    _INNOVATION * self.policy.authority.contract_max_w,
-                    _METER_NOISE * power.watts,
-                )
-        return power
+    def _tick(self, *, records_writable: bool) -> Tick:
+        """What the last cycle saw of the meter."""
+        if self._power is None:
+            return Tick(meter_trusted=False, records_writable=records_writable)
+        return Tick(self._power.trusted, records_writable, self._power.meter_fresh)
+
+    def _expected_w(self, now: Moment) -> Floats:
+        """(loads,): what each draws at its operating point by its profile; NaN while that is not known."""
+        loads, memory = self.layout.loads, self.memory
+        at_level_w = loads.watts[np.arange(len(loads)), np.maximum(memory.level, 0)]
+        known = (memory.level != UNKNOWN) & ~memory.in_window(loads, now.monotonic_s)
+        return np.where(known, at_level_w, np.nan)
 
     def _uncontrolled_w(self) -> float:
-        return (self._residual.uncontrolled_w or 0.0) + float(self._cooling_w.sum())
+        return (self.metering.uncontrolled_w or 0.0) + self.metering.cooling_w
 
     def _plan(self, measured_w: Floats, counted: Floats, now: Moment, power: SitePower, dt_s: float) -> Plan:
         limit_w = float(self.verdict.limit_w)
@@ -227,16 +208,21 @@ class Controller:
             limit_w=limit_w,
             deadline_s=now.monotonic_s + self.policy.settle_s,
             uncontrolled_w=self._uncontrolled_w(),
-            margin_w=_MARGIN * limit_w + _NOISE_MARGIN * self._residual.noise_w,
+            margin_w=self._margin_w(limit_w),
             deadband_w=_DEADBAND * limit_w,
             ceiling_w=limit_w,
             may_rise=True,
         )
 
+    def _margin_w(self, limit_w: float) -> float:
+        """From the meter's noise; wider while something else stands in for it."""
+        share = _MARGIN + (0.0 if self._power is None else self._power.extra_margin)
+        return share * limit_w + _NOISE_MARGIN * self.metering.residual.noise_w
+
     def _may_rise(self, power: SitePower, now: Moment) -> bool:
         """Nothing rises on silence, on a doubtful meter, or before the site's own delay."""
         commanded = self.authority.state in {State.CONTROLLED, State.LIMITED}
-        if not (commanded and power.trusted):
+        if not (commanded and power.may_rise):
             self._room_since_s = None
             return False
         if self._room_since_s is None:
@@ -268,14 +254,15 @@ class Controller:
         now: Moment,
         snapshot: Snapshot,
         power: SitePower,
+        seen: LoadPower,
         plan: Plan | None,
         orders: int,
         counted: Floats,
     ) -> CycleResult:
         loads, memory = self.layout.loads, self.memory
-        uncontrolled_w = self._residual.uncontrolled_w
+        uncontrolled_w = self.metering.uncontrolled_w
         lowest_w = None
-        base_w = (uncontrolled_w or 0.0) + float(self._cooling_w.sum())
+        base_w = self._uncontrolled_w()
         if uncontrolled_w is not None:
             sheddable = memory.obeys & (memory.level != UNKNOWN) & ~self.excluded
             lowest_w = base_w + float(np.where(sheddable, memory.learned_w[:, 0], counted).sum())
@@ -287,6 +274,7 @@ class Controller:
             snapshot=snapshot,
             verdict=self.verdict,
             power=power,
+            loads_power=seen,
             plan=plan,
             uncontrolled_w=uncontrolled_w,
             lowest_w=lowest_w,
@@ -311,6 +299,5 @@ class Controller:
         """What would be done under a limit, without doing it; `None` before the first full picture."""
         if self.last is None or self.last.plan is None:
             return None
-        measured_w = self.last.snapshot.fresh(Quantity.POWER)[self.layout.loads.rows]
-        situation = self._situation(float(limit_w), measured_w, now)
+        situation = self._situation(float(limit_w), self.last.loads_power.measured_w, now)
         return allocate(situation, self.layout.loads, self.layout.circuits, self.memory)

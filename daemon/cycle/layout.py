@@ -8,6 +8,7 @@ from daemon.allocation.circuits import Circuits
 from daemon.allocation.loads import Bools, Economics, Loads, LoadSpec
 from daemon.allocation.loads import Tier as Rank
 from daemon.config import Config, ConfiguredDevice, Tier
+from daemon.metering.instruments import Instruments
 from drivers.profile import Role
 
 _RANKS = {Tier.FIRST_TO_GO: Rank.FIRST_TO_GO, Tier.NORMAL: Rank.NORMAL, Tier.CRITICAL: Rank.CRITICAL}
@@ -18,17 +19,13 @@ class SiteLayout:
     """Who is who. A row is a device's index in the configuration's list of devices."""
 
     devices: tuple[ConfiguredDevice, ...]
-    meters: tuple[int, ...]
-    """Rows of the revenue meter, then of the check meters."""
     points: tuple[int, ...]
     """Rows of the metered points that are settled: the revenue meter first, then circuit meters."""
-    cooling: tuple[int, ...]
     loads: Loads
     sleeps: Bools
     """(loads,): whether the lowest level is the device's sleep."""
     circuits: Circuits
-    plausible_w: float
-    """Σ nameplates or the contract maximum, whichever is more."""
+    instruments: Instruments
 
     def row_of(self, device: str) -> int | None:
         """A device's row by its id."""
@@ -44,12 +41,9 @@ class SiteLayout:
         controllable = [row for row in by_role[Role.LOAD] if config.devices[row].profile.setpoint is not None]
         specs = [_spec(row, config.devices[row], index) for row in controllable]
         loads = Loads.build(specs, Economics())
-        nameplates_w = sum(config.devices[row].profile.nameplate_w for row in by_role[Role.LOAD])
         return cls(
             devices=config.devices,
-            meters=(*by_role[Role.SITE_METER], *by_role[Role.CHECK_METER]),
             points=(*by_role[Role.SITE_METER], *by_role[Role.CIRCUIT_METER]),
-            cooling=tuple(by_role[Role.COOLING]),
             loads=loads,
             sleeps=np.array([_sleeps(config.devices[row]) for row in controllable], dtype=np.bool_),
             circuits=Circuits.build(
@@ -57,7 +51,9 @@ class SiteLayout:
                 [-1 if circuit.parent is None else index[circuit.parent] for circuit in config.circuits],
                 loads.circuit,
             ),
-            plausible_w=max(nameplates_w, float(config.site.contract_max_w)),
+            instruments=Instruments.of(
+                config.devices, config.circuits, controllable, float(config.site.contract_max_w)
+            ),
         )
 
 

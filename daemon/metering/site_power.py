@@ -1,11 +1,13 @@
-"""Site power: the revenue meter, and what stands in for it when it is silent."""
+"""Site power: the revenue meter, and what stands in for it when it cannot be relied upon."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
 
-from daemon.table.table import Floats
+from daemon.metering.cover import Cover
+from daemon.metering.meter_judge import Doubt, MeterRecord
 
 
 class PowerSource(StrEnum):
@@ -13,62 +15,18 @@ class PowerSource(StrEnum):
 
     METER = "meter"
     CHECK_METER = "check-meter"
+    """A check meter, or PDUs and circuit meters that cover the load."""
     ESTIMATE = "estimate"
     NAMEPLATE = "nameplate"
     NONE = "none"
 
 
-UNCONTROLLED_S = 30.0
-"""Time constant of the learned uncontrolled load."""
-_IN_FLIGHT_S = 4.0
-"""Readings of different ages disagree for so long after an order."""
-_IMPLAUSIBLE = 3.0
-"""A site cannot draw this many times its nameplates and its contract."""
-
-
-@dataclass(frozen=True, slots=True)
-class Residual:
-    """What the meter sees beyond the devices that are measured: learned, never integrated twice."""
-
-    uncontrolled_w: float | None = None
-    """First-order filtered; `None` until the meter and the loads were first seen together."""
-    variance_w2: float = 0.0
-    """Of the raw residual around the filtered one."""
-    seen_s: float = 0.0
-    """How long it has been learned for."""
-
-    def learned(
-        self, raw_w: float, dt_s: float, in_flight_s: float, step_w: float, noise_w: float
-    ) -> "Residual":
-        """After one more look.
-
-        Args:
-            raw_w: metered site power − Σ device power, W.
-            dt_s: since the last look, s.
-            in_flight_s: since the last order went out, s.
-            step_w: while orders are in flight, one look moves the estimate by no more than a share of this.
-            noise_w: what the meter's class lets expect of a single look, before any was seen.
-        """
-        if self.uncontrolled_w is None:
-            return Residual(max(raw_w, 0.0), noise_w**2, dt_s)
-        innovation_w = raw_w - self.uncontrolled_w
-        seen_s = min(self.seen_s + dt_s, UNCONTROLLED_S)
-        # A plain mean at first: a single look is as wrong as the meter's class.
-        share = min(1.0, dt_s / seen_s) if seen_s > 0 else 0.0
-        variance_w2 = self.variance_w2
-        if in_flight_s < _IN_FLIGHT_S:
-            innovation_w = float(np.clip(innovation_w, -step_w, step_w))
-            share = min(share, dt_s / UNCONTROLLED_S)
-            seen_s = self.seen_s
-        else:
-            variance_w2 += min(1.0, dt_s / UNCONTROLLED_S) * (innovation_w**2 - variance_w2)
-        return Residual(max(self.uncontrolled_w + share * innovation_w, 0.0), variance_w2, seen_s)
-
-    @property
-    def noise_w(self) -> float:
-        """Standard deviation of the filtered residual, W."""
-        share = 1.0 / max(self.seen_s, 1.0)
-        return float(np.sqrt(self.variance_w2 * share / (2 - share)))
+CHECK_MARGIN = 0.005
+"""Of the limit, further below it: a check meter is not the one that is settled by."""
+COVER_AGE_S = 6.0
+"""The figures of meters inside the site are no older, or they are not used."""
+COVER_MARGIN = 0.015
+"""The same for meters inside the site: a tenth of the load and all losses are estimated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,38 +36,89 @@ class SitePower:
     watts: float | None
     source: PowerSource
     age_s: float
+    """Of the figure, or of the revenue meter's last one if it is an estimate."""
+    doubt: Doubt | None = None
+    """Why the revenue meter is not relied upon."""
+    stand_in: str | None = None
+    """What stands in for it, if anything does."""
+    extra_margin: float = 0.0
+    """Share of the limit to stay further below it."""
+    unsure: bool = False
+    """The figure is shown, but is being looked into: nothing is learned from it and nothing rises."""
+    meter_fresh: bool = True
+    """The reading of now is beyond suspicion."""
 
     @property
     def trusted(self) -> bool:
         """Measured now: the loop is closed."""
         return self.source in {PowerSource.METER, PowerSource.CHECK_METER}
 
+    @property
+    def may_rise(self) -> bool:
+        """Whether the load may rise on it."""
+        return self.trusted and not self.unsure
+
+
+@dataclass(frozen=True, slots=True)
+class SiteKnowledge:
+    """What is known of the site's power besides its meters."""
+
+    counted_w: float
+    """Σ of what the loads count at, and the cooling."""
+    known_w: float
+    """The same, but each load as measured where it is."""
+    uncontrolled_w: float | None
+    """What was learned while a meter was trusted."""
+    last_metered_w: float | None
+    """The last figure of a meter that was trusted."""
+    cover: Cover
+
 
 def measure_site(
-    meters_w: Floats,
-    meter_ages_s: Floats,
-    counted_w: float,
-    uncontrolled_w: float | None,
-    last_metered_w: float | None,
-    plausible_w: float,
+    meters: Sequence[MeterRecord], names: Sequence[str], know: SiteKnowledge, now_s: float
 ) -> SitePower:
     """The site's power, from the best that there is.
 
     Args:
-        meters_w: fresh power of the revenue meter, then of the check meters; NaN = not fresh.
-        meter_ages_s: their ages.
-        counted_w: Σ of what the loads count at.
-        uncontrolled_w: what was learned while a meter was fresh.
-        last_metered_w: the last figure of a meter that was believed.
-        plausible_w: Σ nameplates or contract, whichever is more; far beyond it a meter is not believed.
+        meters: the revenue meter, then the check meters.
+        names: theirs.
+        know: what else is known.
+        now_s: monotonic.
     """
-    believed = np.isfinite(meters_w) & (np.abs(meters_w) <= _IMPLAUSIBLE * plausible_w)
-    for index in np.flatnonzero(believed):
-        source = PowerSource.METER if index == 0 else PowerSource.CHECK_METER
-        return SitePower(float(meters_w[index]), source, float(meter_ages_s[index]))
-    age_s = float(meter_ages_s.min(initial=np.inf))
-    if uncontrolled_w is None:
-        return SitePower(counted_w, PowerSource.NAMEPLATE, age_s)
+    doubt = meters[0].doubt if meters else Doubt.LOST
+    for index, (meter, name) in enumerate(zip(meters, names, strict=True)):
+        reading = meter.reading
+        if not meter.trusted or reading is None:
+            continue
+        stands_in = index > 0
+        return SitePower(
+            watts=reading.power_w,
+            source=PowerSource.CHECK_METER if stands_in else PowerSource.METER,
+            age_s=now_s - reading.sampled_s,
+            doubt=doubt if stands_in else None,
+            stand_in=name if stands_in else None,
+            extra_margin=CHECK_MARGIN if stands_in else 0.0,
+            unsure=meter.unsure,
+            meter_fresh=meter.fresh,
+        )
+    fresh = any(meter.fresh for meter in meters)
+    age_s = _age_s(meters, now_s)
+    if know.uncontrolled_w is not None and know.cover.enough:
+        return SitePower(
+            watts=know.known_w + know.uncontrolled_w + know.cover.correction_w,
+            source=PowerSource.CHECK_METER,
+            age_s=COVER_AGE_S,
+            doubt=doubt,
+            stand_in=f"meters inside the site, which cover {know.cover.share:.0%} of its load",
+            extra_margin=COVER_MARGIN,
+        )
+    if know.uncontrolled_w is None:
+        return SitePower(know.counted_w, PowerSource.NAMEPLATE, age_s, doubt, meter_fresh=fresh)
     # Orders may not have worked: without a meter nothing shows that the site draws less than it did.
-    shown_w = max(last_metered_w or 0.0, counted_w + uncontrolled_w)
-    return SitePower(shown_w, PowerSource.ESTIMATE, age_s)
+    shown_w = max(know.last_metered_w or 0.0, know.counted_w + know.uncontrolled_w)
+    return SitePower(shown_w, PowerSource.ESTIMATE, age_s, doubt, meter_fresh=fresh)
+
+
+def _age_s(meters: Sequence[MeterRecord], now_s: float) -> float:
+    sampled_s = [meter.reading.sampled_s for meter in meters if meter.reading is not None]
+    return now_s - max(sampled_s, default=-np.inf)

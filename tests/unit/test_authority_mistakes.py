@@ -2,8 +2,8 @@
 
 import json
 import math
+from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from daemon.authority.machine import Cause, LeaseSeen, Source, State
@@ -12,7 +12,10 @@ from daemon.commands.trust import TrustedKey
 from daemon.commands.verdicts import Refused
 from daemon.commands.verifier import Verifier
 from daemon.commands.words import Lane, Op, Reason, Role
-from daemon.metering.site_power import PowerSource, measure_site
+from daemon.metering.cover import Cover
+from daemon.metering.meter_judge import MeterRecord, judged
+from daemon.metering.reading import Reading, Resolution, Surroundings
+from daemon.metering.site_power import PowerSource, SiteKnowledge, SitePower, measure_site
 from daemon.signing import sign
 from tests.world.authority_bench import MW, POLICY, AuthorityBench
 from tests.world.orders import KEYS, SITE, SITE_KEY, judge, lease_claims, quota_claims, signed
@@ -163,12 +166,21 @@ def test_a_limit_of_zero_read_as_no_limit() -> None:
 
 
 def test_an_undefined_meter_read_as_zero_watts_of_load() -> None:
-    absent = measure_site(np.array([math.nan]), np.array([math.inf]), 900_000.0, 50_000.0, None, 1e6)
+    def without_a_meter(uncontrolled_w: float | None, *meters: MeterRecord) -> SitePower:
+        know = SiteKnowledge(900_000.0, 900_000.0, uncontrolled_w, None, Cover(0.0, 0.0))
+        return measure_site(meters, ["poi"] * len(meters), know, 100.0)
+
+    undefined = Reading(math.nan, math.nan, -math.inf, -math.inf, math.nan, fresh=False)
+    around = Surroundings(900_000.0, 900_000.0, 2e6, 4.0)
+    record = judged(MeterRecord(), undefined, around, Resolution(), 100.0)
+    absent = without_a_meter(50_000.0, record)
     assert (absent.watts, absent.source, absent.trusted) == (950_000.0, PowerSource.ESTIMATE, False)
-    never = measure_site(np.array([math.nan]), np.array([math.inf]), 900_000.0, None, None, 1e6)
+    never = without_a_meter(None, record)
     assert (never.watts, never.source, never.trusted) == (900_000.0, PowerSource.NAMEPLATE, False)
-    nobody = measure_site(np.array([]), np.array([]), 900_000.0, None, None, 1e6)
-    assert (nobody.watts, nobody.trusted) == (900_000.0, False)
+    assert (without_a_meter(None).watts, without_a_meter(None).trusted) == (900_000.0, False)
+    # Answering without a figure is no figure either.
+    mute = replace(undefined, sampled_s=99.5, fresh=True)
+    assert not judged(record, mute, around, Resolution(), 100.0).trusted
 
 
 def test_flapping_because_the_end_of_one_cause_cleared_another() -> None:

@@ -1,0 +1,179 @@
+"""What the PDUs say of the loads that hang on them.
+
+A PDU is metered by itself, a load by its own maker: where the two differ, the PDU's figure counts. The
+site table has a PDU's total, not its outlets, so the difference is laid to those who stand out: loads whose
+own reading is far from what their operating point draws, by as much as the PDU confirms. If nobody stands
+out, all share the difference.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from daemon.allocation.loads import Bools, Ints
+from daemon.table.table import Floats
+
+STANDS_OUT = 0.12
+"""Share of an operating point's power that a reading may be away by: units differ by 5 %, readings by 3 %."""
+_STANDS_OUT_W = 60.0
+CONFIRMS = 0.5
+"""The PDU sees at least this share of what is missing: else the load draws what it says."""
+DIFFERS = 0.05
+_DIFFERS_W = 100.0
+"""Loads and PDU together may be wrong by this share of the PDU's total and so many W."""
+LASTS_S = 30.0
+"""Loads and PDU are read at different moments: only a difference that lasts counts."""
+_LARGEST = 3.0
+"""A reading is corrected by no more than this factor."""
+_MOST_UNREAD = 0.5
+_CORRECTED = 0.05
+"""A reading that is corrected by more is told of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Feeds:
+    """Which load hangs on which PDU."""
+
+    rows: Ints
+    """(PDUs,): in the site table."""
+    pdu: Ints
+    """(loads,): index of its PDU; −1 = on none that is known."""
+    other_rows: Ints
+    """Rows of what else hangs on them."""
+    other_pdu: Ints
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def totals(self, values: Floats) -> Floats:
+        """(PDUs,): sums over the loads."""
+        fed = self.pdu >= 0
+        return np.bincount(self.pdu[fed], weights=values[fed], minlength=len(self)).astype(np.float64)
+
+    def of_loads(self, values: Floats, absent: float) -> Floats:
+        """(loads,): the value of each load's PDU."""
+        if not len(self):
+            return np.full(len(self.pdu), absent)
+        return np.where(self.pdu >= 0, values[np.maximum(self.pdu, 0)], absent)
+
+
+@dataclass(frozen=True, slots=True)
+class FedPower:
+    """What the loads draw once their PDUs were asked."""
+
+    power_w: Floats
+    """(loads,): NaN = not measured."""
+    by_pdu: Bools
+    """(loads,): the PDU's figure counts, not the load's own."""
+
+
+class FeedWatch:
+    """Compares loads with their PDUs and remembers whose readings are wrong, and by how much."""
+
+    def __init__(self, feeds: Feeds) -> None:
+        self._feeds = feeds
+        loads = len(feeds.pdu)
+        self.factor = np.ones(loads)
+        """(loads,): what a load draws, relative to what it says."""
+        self.difference_w = np.zeros(len(feeds))
+        """(PDUs,): its total − what its loads draw by their corrected readings; 0 = within the tolerance."""
+        self._lies_s = np.full(loads, np.inf)
+        self._differs_s = np.full(len(feeds), np.inf)
+
+    @property
+    def lying(self) -> Ints:
+        """Loads whose own reading is not used as it is."""
+        return np.flatnonzero(np.abs(self.factor - 1.0) > _CORRECTED)
+
+    def look(
+        self,
+        own_w: Floats,
+        pdu_w: Floats,
+        other_w: Floats,
+        expected_w: Floats,
+        likely_w: Floats,
+        now_s: float,
+    ) -> FedPower:
+        """What the loads draw.
+
+        Args:
+            own_w: (loads,) their own readings; NaN = none.
+            pdu_w: (PDUs,) totals; NaN = none.
+            other_w: what else hangs on PDUs, by `Feeds.other_rows`; NaN = not measured.
+            expected_w: (loads,) what each draws at its operating point by its profile; NaN = not known, as
+                shortly after an order.
+            likely_w: (loads,) what each draws about, for those that show nothing.
+            now_s: monotonic.
+        """
+        feeds = self._feeds
+        if not len(feeds) or not np.isfinite(pdu_w).any():
+            return FedPower(own_w * self.factor, np.zeros(len(own_w), dtype=np.bool_))
+        others_w = np.bincount(feeds.other_pdu, weights=other_w, minlength=len(feeds))
+        for_loads_w = pdu_w - others_w
+        corrected_w = own_w * self.factor
+        unread = ~np.isfinite(corrected_w)
+        blind = feeds.totals(unread.astype(np.float64)) > 0
+        rest_w = for_loads_w - feeds.totals(np.where(unread, 0.0, corrected_w))
+        whole = np.isfinite(for_loads_w) & ~blind
+        self._name(own_w, corrected_w, expected_w, np.where(whole, rest_w, np.nan), now_s)
+        corrected_w = own_w * self.factor
+        rest_w = for_loads_w - feeds.totals(np.where(unread, 0.0, corrected_w))
+        power_w = self._shared(corrected_w, rest_w, for_loads_w, whole, now_s)
+        filled_w = self._filled(unread, rest_w, for_loads_w, likely_w)
+        by_pdu = np.where(unread, np.isfinite(filled_w), power_w != own_w)
+        return FedPower(np.where(unread, filled_w, power_w), by_pdu)
+
+    def _name(
+        self, own_w: Floats, corrected_w: Floats, expected_w: Floats, rest_w: Floats, now_s: float
+    ) -> None:
+        """Correct the readings of loads that stand out and whose PDU confirms it."""
+        feeds = self._feeds
+        missing_w = expected_w - corrected_w
+        rest_of_w = feeds.of_loads(rest_w, np.nan)
+        out = np.abs(missing_w) > np.maximum(STANDS_OUT * expected_w, _STANDS_OUT_W)
+        out &= missing_w * rest_of_w > 0
+        suspected_w = feeds.totals(np.where(out, missing_w, 0.0))
+        confirmed = np.abs(rest_w) >= CONFIRMS * np.abs(suspected_w)
+        lies = out & (feeds.of_loads(confirmed.astype(np.float64), 0.0) > 0)
+        # Not to be judged now (an order is under way) is neither a yes nor a no.
+        unknown = ~(np.isfinite(missing_w) & np.isfinite(rest_of_w))
+        self._lies_s = np.where(
+            lies, np.minimum(self._lies_s, now_s), np.where(unknown, self._lies_s, np.inf)
+        )
+        proven = lies & (now_s - self._lies_s >= LASTS_S)
+        if not proven.any():
+            return
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = np.minimum(np.abs(rest_w) / np.abs(suspected_w), 1.0)
+            true_w = corrected_w + missing_w * feeds.of_loads(share, 0.0)
+            factor = np.clip(true_w / own_w, 1 / _LARGEST, _LARGEST)
+        self.factor = np.where(proven & np.isfinite(factor), factor, self.factor)
+        self._lies_s = np.where(proven, np.inf, self._lies_s)
+
+    def _shared(
+        self, corrected_w: Floats, rest_w: Floats, for_loads_w: Floats, whole: Bools, now_s: float
+    ) -> Floats:
+        """Where loads and PDU differ and nobody stands out, all share the difference."""
+        tolerated_w = DIFFERS * np.abs(for_loads_w) + _DIFFERS_W
+        differs = whole & (np.abs(rest_w) > tolerated_w)
+        self._differs_s = np.where(differs, np.minimum(self._differs_s, now_s), np.inf)
+        lasting = differs & (now_s - self._differs_s >= LASTS_S)
+        self.difference_w = np.where(lasting, rest_w, 0.0)
+        if not lasting.any():
+            return corrected_w
+        said_w = for_loads_w - rest_w
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scale = np.where(lasting & (said_w > 0), np.maximum(for_loads_w, 0.0) / said_w, 1.0)
+        return corrected_w * self._feeds.of_loads(scale, 1.0)
+
+    def _filled(self, unread: Bools, rest_w: Floats, for_loads_w: Floats, likely_w: Floats) -> Floats:
+        """What is left of a PDU's total is drawn by its loads that show nothing themselves.
+
+        Only where that is most of it: the rest of many readings, each a little wrong, says nothing of one.
+        """
+        feeds = self._feeds
+        usable_w = np.where(rest_w >= _MOST_UNREAD * for_loads_w, np.maximum(rest_w, 0.0), np.nan)
+        weight = np.where(unread, likely_w, 0.0)
+        total = feeds.of_loads(feeds.totals(weight), 0.0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return feeds.of_loads(usable_w, np.nan) * (weight / total)

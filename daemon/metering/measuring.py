@@ -1,0 +1,257 @@
+"""What a site draws, cycle by cycle: its loads, its meters, and what nobody controls."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from daemon.allocation.loads import Bools, Loads
+from daemon.metering.cover import Cover, CoverWatch
+from daemon.metering.disagreement import Disagreement
+from daemon.metering.feeds import FeedWatch
+from daemon.metering.instruments import Instruments
+from daemon.metering.jump import Finding
+from daemon.metering.meter_judge import MeterRecord, judged
+from daemon.metering.nonsense import Believable, NonsenseCounter
+from daemon.metering.reading import Reading, Surroundings
+from daemon.metering.residual import Residual
+from daemon.metering.site_power import SiteKnowledge, SitePower, measure_site
+from daemon.table import Snapshot
+from daemon.table.table import Floats
+from drivers.quantity import Quantity
+
+METER_NOISE = 0.0025
+"""Half of a class 0.5 meter's error bound, as a standard deviation."""
+_INNOVATION = 0.02
+_LAG_S = 3.0
+"""Besides the slowest poll, what it takes a change to be seen everywhere."""
+_OVER_CONTRACT = 1.25
+_OVER_NAMEPLATES = 1.2
+"""A site may exceed contract and nameplates by this before a meter that says so is disbelieved."""
+_UNKNOWN = 3.0
+"""The same, of whichever is more, before the uncontrolled load is known."""
+_NO_COVER = Cover(0.0, 0.0)
+
+
+class PowerOrigin(StrEnum):
+    """Where a device's power figure comes from, the best first."""
+
+    PDU = "pdu"
+    DEVICE = "device"
+    LEARNED = "learned"
+    NAMEPLATE = "nameplate"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPower:
+    """What the loads are measured to draw, and hold as set-point."""
+
+    measured_w: Floats
+    """(loads,): NaN = not measured now."""
+    sampled_s: Floats
+    """(loads,): when the requests of these went out, monotonic."""
+    by_pdu: Bools
+    """(loads,): the PDU's figure counts."""
+    setpoint_w: Floats
+    """(loads,): fresh read-backs; NaN = none."""
+
+    def origins(self, learned: Bools) -> list[PowerOrigin]:
+        """Where each load's figure comes from; `learned`: (loads,), it counts at what was learned of it."""
+        measured = np.isfinite(self.measured_w)
+        return [
+            (PowerOrigin.PDU if pdu else PowerOrigin.DEVICE)
+            if seen
+            else (PowerOrigin.LEARNED if known else PowerOrigin.NAMEPLATE)
+            for seen, pdu, known in zip(measured, self.by_pdu, learned, strict=True)
+        ]
+
+
+class Metering:
+    """Holds what is remembered of the site's instruments between cycles."""
+
+    def __init__(self, instruments: Instruments, loads: Loads, uncontrolled_w: float | None = None) -> None:
+        """`uncontrolled_w`: what was kept of the last run; `None` = nothing."""
+        self.instruments = instruments
+        self.feeds = FeedWatch(instruments.feeds)
+        self.nonsense = NonsenseCounter(len(instruments.names))
+        self.records = [MeterRecord() for _ in instruments.meters]
+        self.disagreements = [Disagreement() for _ in instruments.meters[1:]]
+        """Of the revenue meter with each check meter."""
+        self.residual = Residual.recalled(uncontrolled_w, METER_NOISE * instruments.contract_w)
+        self.moved_w = 0.0
+        """By how much the uncontrolled load last changed at once."""
+        self.moved_s = -np.inf
+        """When that was, monotonic."""
+        self.excess_w = 0.0
+        """By how much the devices' own figures exceed the meter's; 0 = they do not."""
+        self._excess_s: float | None = None
+        self._loads = loads
+        self._believable = _believable(instruments)
+        self._cover = CoverWatch(instruments.feeds, instruments.circuit_meters, loads.nameplate_w)
+        self._cooling_w = np.zeros(len(instruments.cooling))
+        self._last_w = np.full(len(loads), np.nan)
+        self._power_w = np.full(len(instruments.names), np.nan)
+        self._metered_w: float | None = None
+        self._learned: Reading | None = None
+        self._learned_s: float | None = None
+
+    @property
+    def cooling_w(self) -> float:
+        """What the cooling draws, as last measured."""
+        return float(self._cooling_w.sum())
+
+    @property
+    def uncontrolled_w(self) -> float | None:
+        """What nobody controls, besides the cooling; `None` = not known."""
+        return self.residual.uncontrolled_w
+
+    def loads(self, snapshot: Snapshot, expected_w: Floats) -> LoadPower:
+        """What the loads draw.
+
+        Args:
+            snapshot: of this cycle.
+            expected_w: (loads,) what each draws at its operating point by its profile; NaN = not known.
+        """
+        said_w = snapshot.fresh(Quantity.POWER)
+        sampled_s = snapshot.monotonic_s - snapshot.age_s
+        power_w = self._believable.sane(said_w)
+        self.nonsense.take(said_w, power_w, sampled_s)
+        self._power_w = power_w
+        feeds, rows = self.instruments.feeds, self._loads.rows
+        own_w = power_w[rows]
+        likely_w = np.where(np.isfinite(expected_w), expected_w, self._loads.nameplate_w)
+        fed = self.feeds.look(
+            own_w, power_w[feeds.rows], power_w[feeds.other_rows], expected_w, likely_w, snapshot.monotonic_s
+        )
+        setpoint_w = snapshot.fresh(Quantity.SETPOINT)[rows]
+        pdu_s = feeds.of_loads(sampled_s[feeds.rows], -np.inf)
+        return LoadPower(
+            measured_w=fed.power_w,
+            sampled_s=np.where(np.isfinite(own_w), sampled_s[rows], pdu_s),
+            by_pdu=fed.by_pdu,
+            setpoint_w=np.where(setpoint_w >= 0, setpoint_w, np.nan),
+        )
+
+    def site(self, snapshot: Snapshot, power: LoadPower, counted_w: Floats, in_flight_s: float) -> SitePower:
+        """What the site draws, and what of it nobody controls.
+
+        Args:
+            snapshot: of this cycle.
+            power: what `loads` said of it.
+            counted_w: (loads,) what each counts at.
+            in_flight_s: since the last order went out.
+        """
+        now_s, measured_w = snapshot.monotonic_s, power.measured_w
+        fresh_cooling_w = self._power_w[list(self.instruments.cooling)]
+        self._cooling_w = np.where(np.isfinite(fresh_cooling_w), fresh_cooling_w, self._cooling_w)
+        measured = np.isfinite(measured_w)
+        self._last_w = np.where(measured, measured_w, self._last_w)
+        known_w = np.where(measured, measured_w, counted_w)
+        around = Surroundings(
+            devices_w=float(np.where(np.isfinite(self._last_w), self._last_w, counted_w).sum())
+            + self.cooling_w,
+            measured_w=float(np.nansum(measured_w) + np.nansum(fresh_cooling_w)),
+            most_w=self._most_w(),
+            lag_s=self.instruments.slowest_s + _LAG_S,
+        )
+        self._judge(snapshot, around)
+        metered = any(record.trusted for record in self.records)
+        know = SiteKnowledge(
+            counted_w=float(counted_w.sum()) + self.cooling_w,
+            known_w=float(known_w.sum()) + self.cooling_w,
+            uncontrolled_w=self.uncontrolled_w,
+            last_metered_w=self._metered_w,
+            cover=_NO_COVER if metered else self._cover.look(self._power_w, known_w),
+        )
+        site = measure_site(self.records, [meter.name for meter in self.instruments.meters], know, now_s)
+        if site.may_rise and site.watts is not None:
+            self._metered_w = site.watts
+        if metered and snapshot.complete:
+            self._learn(know, around, in_flight_s, now_s)
+            self._cover.learn(self._power_w, known_w, now_s)
+        return site
+
+    def _most_w(self) -> float:
+        nameplates_w = float(self._loads.nameplate_w.sum())
+        nameplates_w += float(self.instruments.nameplate_w[list(self.instruments.cooling)].sum())
+        if self.uncontrolled_w is None:
+            return _UNKNOWN * max(nameplates_w, self.instruments.contract_w)
+        able_w = nameplates_w + max(self.cooling_w, 0.0) + self.uncontrolled_w
+        return max(_OVER_CONTRACT * self.instruments.contract_w, _OVER_NAMEPLATES * able_w)
+
+    def _judge(self, snapshot: Snapshot, around: Surroundings) -> None:
+        now_s = snapshot.monotonic_s
+        for index, meter in enumerate(self.instruments.meters):
+            reading = _reading(snapshot, meter.row)
+            resolution = meter.resolution(reading.power_w, reading.register_wh)
+            self.records[index] = judged(self.records[index], reading, around, resolution, now_s)
+        first = self.records[0].reading if self.records else None
+        for index, other in enumerate(self.records[1:]):
+            if first is not None and other.reading is not None and self.records[0].fresh and other.fresh:
+                self.disagreements[index] = self.disagreements[index].looked(
+                    first, other.reading, around.devices_w, 0.005 * around.most_w, now_s
+                )
+
+    def _learn(self, know: SiteKnowledge, around: Surroundings, in_flight_s: float, now_s: float) -> None:
+        """From a reading of which nothing was learned yet: a figure that repeats says nothing new."""
+        record = next(record for record in self.records if record.trusted)
+        reading, before = record.reading, self._learned
+        if reading is None or record.unsure:
+            return
+        raw_w = reading.power_w - know.known_w
+        if record.finding is Finding.MOVED:
+            self.moved_w, self.moved_s = raw_w - (self.uncontrolled_w or 0.0), now_s
+            self.residual = self.residual.moved(raw_w)
+        if before is not None and not (reading.is_newer(before) and _says_more(reading, before)):
+            return
+        dt_s = 1.0 if self._learned_s is None else now_s - self._learned_s
+        self._learned, self._learned_s = reading, now_s
+        self._exceeded(reading, around, now_s)
+        self.residual = self.residual.learned(
+            raw_w,
+            dt_s,
+            in_flight_s,
+            _INNOVATION * self.instruments.contract_w,
+            METER_NOISE * abs(reading.power_w),
+        )
+
+    def _exceeded(self, reading: Reading, around: Surroundings, now_s: float) -> None:
+        """Whether the parts are more than the whole, for a while."""
+        excess_w = around.measured_w - reading.power_w
+        if excess_w <= max(0.02 * abs(reading.power_w), 0.005 * around.most_w):
+            self._excess_s, self.excess_w = None, 0.0
+        elif self._excess_s is None:
+            self._excess_s = now_s
+        elif now_s - self._excess_s >= 60.0:
+            self.excess_w = excess_w
+
+
+def _believable(instruments: Instruments) -> Believable:
+    """Site meters are judged by themselves; everything else by its nameplate."""
+    nameplate_w = instruments.nameplate_w
+    most_w = _UNKNOWN * max(float(nameplate_w.sum()), instruments.contract_w)
+    believable = Believable.of(nameplate_w, most_w)
+    rows = [meter.row for meter in instruments.meters]
+    believable.lowest_w[rows] = -np.inf
+    believable.highest_w[rows] = np.inf
+    return believable
+
+
+def _says_more(now: Reading, before: Reading) -> bool:
+    register_moved = now.has_register and now.register_wh != before.register_wh
+    return register_moved or now.power_w != before.power_w
+
+
+def _reading(snapshot: Snapshot, row: int) -> Reading:
+    age_s = float(snapshot.age_s[row])
+    power_w = snapshot.value(row, Quantity.POWER)
+    register_wh = snapshot.value(row, Quantity.ENERGY_IMPORT)
+    serial = snapshot.value(row, Quantity.SERIAL)
+    return Reading(
+        power_w=np.nan if power_w is None else power_w,
+        register_wh=np.nan if register_wh is None else register_wh,
+        sampled_s=snapshot.monotonic_s - age_s,
+        register_s=snapshot.monotonic_s - age_s,
+        serial=np.nan if serial is None else serial,
+        fresh=age_s <= float(snapshot.stale_after_s[row]),
+    )

@@ -1,0 +1,123 @@
+"""Whether a meter can be relied upon, and if not, why.
+
+It is judged by itself (does its register go on) and by the rest of the site (does it move when the devices
+do, can the plant draw that much). What cannot be explained at once is looked into for a moment: its figure
+is shown meanwhile, but nothing is learned from it and nothing rises.
+"""
+
+import math
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from daemon.metering.jump import Finding, JumpWatch
+from daemon.metering.reading import Reading, Resolution, Surroundings
+from daemon.metering.standstill import Standstill
+
+LOST_S = 300.0
+RECOVERY_S = 60.0
+"""A meter that was distrusted shows good readings for so long before it is trusted again."""
+
+
+class Doubt(StrEnum):
+    """Why a meter is not relied upon."""
+
+    STALE = "stale"
+    LOST = "lost"
+    """Stale for `LOST_S`."""
+    FROZEN = "frozen"
+    """Shows the same figures although the load says that they must have moved."""
+    JUMPING = "jumping"
+    """Shows more than the plant can draw, or a change that nothing explains."""
+    BACKWARDS = "backwards"
+    """Its register ran backwards."""
+
+    @property
+    def ends_at_once(self) -> bool:
+        """Whether one good reading ends it: silence says nothing against what came before and after."""
+        return self in {Doubt.STALE, Doubt.LOST}
+
+
+@dataclass(frozen=True, slots=True)
+class MeterRecord:
+    """What is remembered of one meter; a new one has shown nothing yet."""
+
+    reading: Reading | None = None
+    standstill: Standstill = field(default_factory=Standstill)
+    jump: JumpWatch = field(default_factory=JumpWatch)
+    finding: Finding = Finding.EXPLAINED
+    doubt: Doubt | None = None
+    """Why it is not relied upon now."""
+    doubted_s: float = -math.inf
+    """Monotonic: since when."""
+    good_s: float | None = None
+    """Monotonic: since when its readings have been fresh and beyond suspicion; `None` = they are not."""
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the loop may be closed on its power."""
+        return self.reading is not None and self.doubt is None
+
+    @property
+    def fresh(self) -> bool:
+        """Whether its readings of now are beyond suspicion, be it trusted again already or not."""
+        return self.good_s is not None
+
+    @property
+    def unsure(self) -> bool:
+        """Whether its reading of now is being looked into."""
+        return self.finding is Finding.UNSURE
+
+
+def judged(
+    record: MeterRecord, reading: Reading, around: Surroundings, resolution: Resolution, now_s: float
+) -> MeterRecord:
+    """After one more look."""
+    if not reading.fresh or math.isnan(reading.power_w):
+        silent_s = now_s - reading.sampled_s
+        return _doubted(record, Doubt.LOST if silent_s >= LOST_S else Doubt.STALE, now_s)
+    if reading.is_another_meters(record.reading):
+        record = MeterRecord(doubt=record.doubt, doubted_s=record.doubted_s)
+    before = record.reading
+    beyond = abs(reading.power_w) > around.most_w
+    if reading.is_newer(before):
+        standstill = record.standstill.read(before, reading)
+        jump = record.jump if beyond else record.jump.read(before, reading, around)
+        record = replace(record, reading=reading, standstill=standstill, jump=jump)
+    standstill = record.standstill.compared(reading, around, resolution, now_s)
+    change = record.jump.change
+    jump, finding = record.jump.looked(reading, around, resolution, now_s)
+    record = replace(record, standstill=standstill, jump=jump, finding=finding)
+    if before is not None and reading.register_wh < before.register_wh:
+        return _doubted(record, Doubt.BACKWARDS, now_s)
+    if beyond:
+        return _doubted(record, Doubt.JUMPING, now_s)
+    if standstill.proven(reading, around, resolution):
+        return _doubted(record, Doubt.FROZEN, now_s)
+    if finding is Finding.UNEXPLAINED:
+        # That it differs because the others have moved is no jump of its own.
+        stood = change is not None and standstill.changed_s < change.first.sampled_s
+        stays = record.doubt is not None and not record.doubt.ends_at_once
+        doubt = record.doubt if stays else Doubt.FROZEN if stood else Doubt.JUMPING
+        return _doubted(record, doubt or Doubt.JUMPING, now_s)
+    return _good(record, now_s)
+
+
+def _doubted(record: MeterRecord, doubt: Doubt, now_s: float) -> MeterRecord:
+    """Silence does not take the place of a graver doubt."""
+    doubted_s = now_s if record.doubt is None else record.doubted_s
+    if not doubt.ends_at_once:
+        return replace(record, doubt=doubt, doubted_s=doubted_s, good_s=None)
+    if record.doubt is not None and not record.doubt.ends_at_once:
+        doubt = record.doubt
+    jump = replace(record.jump, change=None)
+    return replace(
+        record, doubt=doubt, doubted_s=doubted_s, good_s=None, jump=jump, finding=Finding.EXPLAINED
+    )
+
+
+def _good(record: MeterRecord, now_s: float) -> MeterRecord:
+    good_s = now_s if record.good_s is None else record.good_s
+    doubt = record.doubt
+    if doubt is not None and (doubt.ends_at_once or now_s - good_s >= RECOVERY_S):
+        doubt = None
+    return replace(record, good_s=good_s, doubt=doubt)
