@@ -47,7 +47,7 @@ class Metrics:
         self._devices = Gauge("quotawatt_devices", "Devices by status.", ["status"], registry=registry)
         self._poll_lag = Histogram(
             "quotawatt_poll_lag_seconds",
-            "How late polls started against their grid.",
+            "By how much the polls between two cycles came after their time, at worst.",
             buckets=(0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
             registry=registry,
         )
@@ -91,7 +91,7 @@ class Metrics:
         self._cycle.observe(seconds)
 
     def poll_lagged(self, seconds: float) -> None:
-        """One poll started so late."""
+        """The polls since the last call were so late at worst."""
         self._poll_lag.observe(seconds)
 
     def over_limit(self, total_s: float) -> None:
