@@ -3,7 +3,35 @@
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from drivers.message_map import FieldPoint, MessageCommand, MqttMap
+from drivers.origin import Origin
 from drivers.quantity import QUANTITY_BY_NAME, Quantity
+
+__all__ = [
+    "SLOW_S",
+    "WORTH_BRIDGING",
+    "FieldPoint",
+    "IdentityCheck",
+    "MessageCommand",
+    "ModbusMap",
+    "MqttMap",
+    "OperatingPoint",
+    "Origin",
+    "OutputKind",
+    "Pacing",
+    "Profile",
+    "ReadRules",
+    "RegisterCommand",
+    "RegisterPoint",
+    "Role",
+    "Setpoint",
+    "TextPoint",
+    "Trust",
+    "Vector",
+    "WordOrder",
+    "WordType",
+    "measuring_only",
+]
 
 
 class Role(StrEnum):
@@ -54,6 +82,8 @@ class WordOrder(StrEnum):
 
 WORTH_BRIDGING = 31
 """Registers of a hole that cost less on TCP than another request."""
+SLOW_S = 60.0
+"""Period of the points that are read seldom."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,27 +109,13 @@ class RegisterPoint:
     """Name of the point whose value is the power of ten that multiplies this one."""
     plus: str | None = None
     """Name of the point whose value is added, as the energy of a second tariff."""
+    slow: bool = False
+    """It is read once after each connection and then every `SLOW_S`, in a sweep of its own."""
 
     @property
     def others(self) -> tuple[str, ...]:
         """Names of the points that its value depends on."""
         return tuple(name for name in (self.times, self.exponent, self.plus) if name is not None)
-
-    @property
-    def quantity(self) -> Quantity | None:
-        """The quantity that reaches the site table, if it is one."""
-        return QUANTITY_BY_NAME.get(self.name)
-
-
-@dataclass(frozen=True, slots=True)
-class FieldPoint:
-    """A value in a JSON message of an MQTT device."""
-
-    name: str
-    field: str
-    """Dotted path in the message."""
-    scale: float = 1.0
-    unit: str = ""
 
     @property
     def quantity(self) -> Quantity | None:
@@ -170,18 +186,11 @@ class ModbusMap:
     identity: tuple[IdentityCheck, ...] = ()
     """All must hold before the first use and before any write."""
     pacing: Pacing = Pacing()
+    in_flight: int = 1
+    """Requests that the device, or the gateway before it, takes at a time on a TCP connection."""
     sunspec_model: int | None = None
     """If there is one, addresses count from the id register of this model, and those of texts from
     that of the common model: where they are each device says itself."""
-
-
-class Origin(StrEnum):
-    """Where the words of a test vector come from."""
-
-    SOURCE = "source"
-    """Copied from the source that is named."""
-    DERIVED = "derived"
-    """Worked out by hand from the type and the scale that the sources state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,32 +208,12 @@ class Vector:
 
 
 @dataclass(frozen=True, slots=True)
-class MqttMap:
-    """The messages of an MQTT device; `{prefix}` in topics is the device's address."""
-
-    points: tuple[FieldPoint, ...]
-    state_topic: str
-    period_s: float
-    """How often the device publishes."""
-
-
-@dataclass(frozen=True, slots=True)
 class RegisterCommand:
     """How a set-point is written to registers."""
 
     point: RegisterPoint
     sleep_value: int
     no_limit_value: int
-
-
-@dataclass(frozen=True, slots=True)
-class MessageCommand:
-    """How a set-point is published; `{watts}` in `payload` is an integer."""
-
-    topic: str
-    payload: str
-    sleep_payload: str
-    no_limit_payload: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +279,13 @@ class Profile:
     vectors: tuple[Vector, ...] = field(default=(), compare=False)
 
     @property
+    def slow_quantities(self) -> frozenset[Quantity]:
+        """What reaches the site table only every `SLOW_S`."""
+        if not isinstance(self.map, ModbusMap):
+            return frozenset()
+        return frozenset(p.quantity for p in self.map.points if p.slow and p.quantity is not None)
+
+    @property
     def may_be_written(self) -> bool:
         """Whether its writes were seen to work: on hardware, or on the simulator it is made for."""
         return self.trust in {Trust.SIMULATED, Trust.HARDWARE_VERIFIED}
@@ -298,3 +294,11 @@ class Profile:
 def measuring_only(profile: Profile) -> Profile:
     """The profile without what can be ordered."""
     return replace(profile, setpoint=None, operating_points=())
+
+
+def at_once(profile: Profile) -> Profile:
+    """The profile with all that it polls in one sweep, for a meter whose serial guards its register."""
+    if not isinstance(profile.map, ModbusMap) or not profile.slow_quantities:
+        return profile
+    points = tuple(replace(point, slow=False) for point in profile.map.points)
+    return replace(profile, map=replace(profile.map, points=points))

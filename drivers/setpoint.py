@@ -2,6 +2,7 @@
 
 import math
 
+from drivers.message_map import topic_of
 from drivers.modbus.codec import encode_raw, encode_value
 from drivers.profile import MessageCommand, RegisterCommand, Setpoint
 
@@ -36,12 +37,12 @@ def command_message(
     setpoint: Setpoint, command: MessageCommand, prefix: str, watts: float | None
 ) -> tuple[str, bytes]:
     """Topic and payload to publish for an order; `watts` as in `Fleet.order`."""
-    if watts is None:
-        payload = command.no_limit_payload
-    elif watts <= 0:
+    if watts is not None and watts <= 0:
         payload = command.sleep_payload
+    elif watts is None or command.payload is None:
+        payload = command.no_limit_payload
     else:
         # Whole watts, rounded down: a limit must not be exceeded by the rounding of it.
         limit = math.floor(effective_watts(setpoint, watts) + _ROUNDING)
         payload = command.payload.replace("{watts}", str(limit))
-    return command.topic.replace("{prefix}", prefix), payload.encode()
+    return topic_of(command.topic, prefix), payload.encode()

@@ -5,65 +5,22 @@ import functools
 import logging
 from collections.abc import Callable, Mapping, Sequence
 
-from drivers.address import MqttAddress
-from drivers.device import Device
-from drivers.mqtt.message import MessageError, read_state
-from drivers.ports import Absence, FleetSink, TopicBus, WriteResult
-from drivers.profile import MessageCommand, MqttMap
-from drivers.quantity import Quantity
-from drivers.setpoint import command_message, effective_watts
+import numpy as np
+import numpy.typing as npt
 
-SILENT_AFTER_PERIODS = 3
+from drivers.device import Device
+from drivers.message_map import Acknowledgement, MqttMap, topic_of
+from drivers.mqtt.message import MessageError, MessageReader, table_reader
+from drivers.mqtt.publisher import SILENT_AFTER_PERIODS, Feed, Order, Publisher
+from drivers.ports import Absence, FleetSink, TopicBus, WriteResult
+from drivers.profile import Profile
+from drivers.quantity import Quantity
+from drivers.setpoint import command_message
+
 CHECK_S = 0.5
 """How often silence and unanswered orders are looked for."""
-ORDER_TIMEOUT_S = 5.0
-"""So long a device may take to say that it holds a new power limit."""
+_NEVER = float("-inf")
 _log = logging.getLogger(__name__)
-
-
-class _Publisher:
-    """What is known about one device between its messages."""
-
-    __slots__ = (
-        "device",
-        "heard_at",
-        "map",
-        "ordered",
-        "ordered_at",
-        "ordered_w",
-        "prefix",
-        "row",
-        "trouble",
-    )
-
-    def __init__(self, row: int, device: Device) -> None:
-        assert isinstance(device.address, MqttAddress)
-        assert isinstance(device.profile.map, MqttMap)
-        self.row = row
-        self.device = device
-        self.prefix = device.address.prefix
-        self.map = device.profile.map
-        self.heard_at = 0.0
-        """When the last good message came, or it was last reported silent."""
-        self.ordered = False
-        """An order went out and the device has not said yet that it holds it."""
-        self.ordered_w: float | None = None
-        self.ordered_at = 0.0
-        self.trouble = False
-
-    @property
-    def reads_back(self) -> bool:
-        """Whether the device says which limit it holds."""
-        return any(point.quantity is Quantity.SETPOINT for point in self.map.points)
-
-    def holds(self, limit_w: float | None) -> bool:
-        """Whether a read-back shows the order."""
-        setpoint = self.device.profile.setpoint
-        if setpoint is None or limit_w is None:
-            return False
-        if self.ordered_w is not None and self.ordered_w <= 0:
-            return limit_w == 0
-        return limit_w > 0 and abs(limit_w - effective_watts(setpoint, self.ordered_w)) < setpoint.step_w
 
 
 class MqttFleet:
@@ -77,77 +34,154 @@ class MqttFleet:
 
     def __init__(self, devices: Sequence[tuple[int, Device]], sink: FleetSink, bus: TopicBus) -> None:
         self._sink, self._bus = sink, bus
-        self._publishers = {row: _Publisher(row, device) for row, device in devices}
-        self._tally: dict[str, int] = dict.fromkeys(("ok", *Absence, "missed"), 0)
+        readers = _Readers()
+        self._publishers = {
+            row: Publisher(row, device, readers.of(device.profile)) for row, device in devices
+        }
+        self._feeds = [feed for publisher in self._publishers.values() for feed in publisher.feeds]
+        self._ok = 0
+        self._tally: dict[str, int] = dict.fromkeys((*Absence, "missed"), 0)
+        self._ordered: dict[int, Publisher] = {}
+        """Those that still owe an acknowledgement."""
         self._time: Callable[[], float] = _not_running
 
     async def run(self) -> None:
         """Listen until cancelled."""
         self._time = asyncio.get_running_loop().time
+        for feed in self._feeds:
+            feed.heard_at = self._time()
+            self._bus.subscribe(feed.topic, functools.partial(self._heard, feed))
         for publisher in self._publishers.values():
-            publisher.heard_at = self._time()
-            topic = publisher.map.state_topic.replace("{prefix}", publisher.prefix)
-            self._bus.subscribe(topic, functools.partial(self._heard, publisher))
+            if (online := publisher.map.online) is not None:
+                topic = topic_of(online.topic, publisher.prefix)
+                self._bus.subscribe(topic, functools.partial(self._said_online, publisher))
         while True:
             await asyncio.sleep(CHECK_S)
             now = self._time()
-            for publisher in self._publishers.values():
-                self._check(publisher, now)
+            for feed in self._feeds:
+                if feed.period_s is not None and now - feed.heard_at > SILENT_AFTER_PERIODS * feed.period_s:
+                    feed.heard_at += feed.period_s  # told again once a period
+                    self._fell_silent(feed)
+            for publisher in list(self._ordered.values()):
+                if publisher.order is not None and now > publisher.order.until:
+                    self._written(publisher, publisher.order, WriteResult.TIMED_OUT)
 
     def order(self, row: int, watts: float | None) -> None:
         publisher = self._publishers[row]
-        setpoint = publisher.device.profile.setpoint
-        if setpoint is None or not isinstance(setpoint.command, MessageCommand):
+        setpoint, command = publisher.device.profile.setpoint, publisher.command
+        if setpoint is None or command is None:
             raise ValueError(f"{publisher.device.id} has no set-point")
         loop = asyncio.get_running_loop()
         now = loop.time()
-        topic, payload = command_message(setpoint, setpoint.command, publisher.prefix, watts)
-        publisher.ordered, publisher.ordered_w, publisher.ordered_at = False, watts, now
+        topic, payload = command_message(setpoint, command, publisher.prefix, watts)
+        publisher.order = None
+        self._ordered.pop(row, None)
+        # Nothing is sent to a device that is gone: who knows when it would act on that.
+        sent = not publisher.offline and self._bus.publish(topic, payload, qos=1, retain=False)
         # Outcomes never from here: whoever orders is not ready for them yet.
-        if not self._bus.publish(topic, payload, qos=1, retain=False):
+        if not sent:
             loop.call_soon(self._sink.written, row, watts, WriteResult.NOT_CONNECTED, now)
-        elif publisher.reads_back:
-            publisher.ordered = True
-        else:
+        elif _shows_nothing(command.acknowledged_by, watts):
             loop.call_soon(self._sink.written, row, watts, WriteResult.ACKNOWLEDGED, now)
+        else:
+            publisher.order = Order(watts, now, now + publisher.order_timeout_s())
+            self._ordered[row] = publisher
 
     def counters(self) -> Mapping[str, int]:
-        return dict(self._tally)
+        return {"ok": self._ok, **self._tally}
 
-    def _heard(self, publisher: _Publisher, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001  TopicHandler
+    def decode_into(self, values: npt.NDArray[np.float64]) -> None:
+        """Nothing is left to decode: every message was, when it came."""
+
+    def poll_lag_s(self) -> float:
+        return 0.0
+
+    def _heard(self, feed: Feed, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001  TopicHandler
         if retained:
             return  # how old it is nobody knows
-        profile = publisher.device.profile
+        publisher = feed.device
         try:
-            values = read_state(publisher.map, profile.setpoint, payload)
+            values = feed.reader.read(payload)
         except MessageError as error:
             _log.log(logging.DEBUG if publisher.trouble else logging.WARNING, "%s: %s", topic, error)
             publisher.trouble = True
             self._failed(publisher, Absence.INVALID)
             return
         now = self._time()
-        publisher.heard_at, publisher.trouble = now, False
-        self._tally["ok"] += 1
-        # When it was measured it does not say; before the message before it, it was not.
-        self._sink.sampled(publisher.row, values, now - publisher.map.period_s)
-        if publisher.ordered and publisher.holds(values.get(Quantity.SETPOINT)):
-            self._written(publisher, WriteResult.ACKNOWLEDGED)
+        feed.heard_at = now
+        publisher.trouble = publisher.offline = False
+        if feed.silent:
+            feed.silent = False
+            publisher.silent -= 1
+        if feed.lead:
+            publisher.sampled_at = now - publisher.map.delay_s
+        self._ok += 1
+        self._sampled(publisher, values)
+        if publisher.order is not None and publisher.shown(publisher.order, values):
+            self._written(publisher, publisher.order, WriteResult.ACKNOWLEDGED)
 
-    def _check(self, publisher: _Publisher, now: float) -> None:
-        period_s = publisher.device.period_s
-        if now - publisher.heard_at > SILENT_AFTER_PERIODS * period_s:
-            publisher.heard_at += period_s  # told again once a period
-            self._failed(publisher, Absence.SILENT)
-        if publisher.ordered and now - publisher.ordered_at > ORDER_TIMEOUT_S:
-            self._written(publisher, WriteResult.TIMED_OUT)
+    def _said_online(self, publisher: Publisher, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001, ARG002  TopicHandler
+        # Retained or not: this is what the broker knows of the device now.
+        online = publisher.map.online
+        assert online is not None
+        if payload == online.online.encode():
+            publisher.offline = False
+        elif payload == online.offline.encode() and not publisher.offline:
+            publisher.offline = True
+            gone = [key for feed in publisher.feeds for key in feed.reader.keys]
+            self._sink.sampled(publisher.row, dict.fromkeys(gone), publisher.sampled_at)
+            self._failed(publisher, Absence.NOT_CONNECTED)
 
-    def _failed(self, publisher: _Publisher, absence: Absence) -> None:
+    def _fell_silent(self, feed: Feed) -> None:
+        publisher = feed.device
+        if not feed.silent:
+            feed.silent = True
+            publisher.silent += 1
+            if not feed.lead:
+                # The device's age is another topic's: these would look as young as that.
+                _log.warning("%s: nothing comes on %s any more", publisher.device.id, feed.topic)
+                self._sampled(publisher, dict.fromkeys(feed.reader.keys))
+        self._failed(publisher, Absence.NOT_CONNECTED if publisher.offline else Absence.SILENT)
+
+    def _sampled(self, publisher: Publisher, values: Mapping[Quantity, float | None]) -> None:
+        sampled_at = publisher.sampled_at
+        self._sink.sampled(publisher.row, values, sampled_at)
+        if publisher.silent or sampled_at == _NEVER:
+            # It goes on in part: what is missing has this reason.
+            self._sink.failed(publisher.row, Absence.SILENT if publisher.silent else Absence.NEVER_READ)
+
+    def _failed(self, publisher: Publisher, absence: Absence) -> None:
         self._tally[absence] += 1
         self._sink.failed(publisher.row, absence)
 
-    def _written(self, publisher: _Publisher, result: WriteResult) -> None:
-        publisher.ordered = False
-        self._sink.written(publisher.row, publisher.ordered_w, result, publisher.ordered_at)
+    def _written(self, publisher: Publisher, order: Order, result: WriteResult) -> None:
+        publisher.order = None
+        self._ordered.pop(publisher.row, None)
+        self._sink.written(publisher.row, order.watts, result, order.at)
+
+
+class _Readers:
+    """One reader for each topic of a profile, for all its devices."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[int, bool], list[MessageReader[Quantity]]] = {}
+
+    def of(self, profile: Profile) -> list[MessageReader[Quantity]]:
+        # By identity: a profile that only measures is made anew for each device, its map is not.
+        key = (id(profile.map), profile.setpoint is None)
+        if key not in self._made:
+            assert isinstance(profile.map, MqttMap)
+            self._made[key] = [
+                table_reader(profile.map, topic, profile.setpoint) for topic in profile.map.topics
+            ]
+        return self._made[key]
+
+
+def _shows_nothing(acknowledged_by: Acknowledgement, watts: float | None) -> bool:
+    """Whether no message can show that an order was taken: who may draw more need not."""
+    return acknowledged_by is Acknowledgement.SENT or (
+        acknowledged_by is Acknowledgement.POWER and watts is None
+    )
 
 
 def _not_running() -> float:

@@ -3,16 +3,18 @@
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from drivers.message_map import Acknowledgement
 from drivers.profile import WORTH_BRIDGING, Origin, OutputKind, ReadRules, Role, Trust, WordOrder, WordType
+from drivers.profiles.base import Name, Table
+from drivers.profiles.message_tables import MessageVectorTable, MqttTable
 
 MAX_SPAN = 125
 """Registers that one Modbus read can carry."""
 
 Address = Annotated[int, Field(ge=0, le=0x10000)]
 Word = Annotated[int, Field(ge=0, le=0xFFFF)]
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Pause = Annotated[float, Field(ge=0, le=60)]
 Unit = Literal[
     "", "W", "Wh", "V", "A", "Hz", "VA", "var", "varh", "%", "°", "°C", "s", "TH/s", "GPUs", "bar", "kPa"
@@ -25,13 +27,6 @@ class Sign(StrEnum):
 
     IMPORT = "import"
     EXPORT = "export"
-
-
-class Table(BaseModel):
-    """A table of the file: no key that nobody knows, no infinity."""
-
-    # Not `strict`: TOML writes 3500 where a float is meant, and enumerations as strings.
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class OutputTable(Table):
@@ -76,6 +71,12 @@ class ModbusTable(Table):
     pause_after_connect_s: Pause = Field(default=0.0, description="from the connection to the first request")
     pause_between_requests_s: Pause = Field(default=0.0, description="from an answer to the next request")
     close_after_sweep: bool = Field(default=False, description="true = close the connection after every poll")
+    in_flight: int = Field(
+        default=1,
+        ge=1,
+        le=16,
+        description="requests that the device, or the gateway before it, takes at a time on a TCP connection",
+    )
 
     def rules(self) -> ReadRules:
         """What the device lets itself be asked for, in wire addresses."""
@@ -91,17 +92,6 @@ class ModbusTable(Table):
         )
 
 
-class MqttTable(Table):
-    """`[mqtt]`."""
-
-    state_topic: str = Field(
-        pattern=r"^\{prefix\}/[^#+]+$", description="where the device publishes; {prefix} is its address"
-    )
-    period_s: float = Field(
-        gt=0, description="how often it publishes; after three periods of silence its values are absent"
-    )
-
-
 class PointTable(Table):
     """A row of `[[points]]`: a register (address, type) or a field of a message."""
 
@@ -113,8 +103,14 @@ class PointTable(Table):
     sentinel: int | None = Field(
         default=None, ge=0, description='raw value, read as unsigned, that means "not available"'
     )
+    topic: Name | None = Field(default=None, description="of an MQTT device: name of its topic; else state")
     field: str | None = Field(
-        default=None, pattern=r"^[^.]+(\.[^.]+)*$", description="dotted path in the message of an MQTT device"
+        default=None,
+        description='of an MQTT device: path in its JSON, as a.b, a[3].b or "a.b".c',
+    )
+    text: bool = Field(default=False, description="true = the JSON has the number as a string")
+    words: dict[str, float] | None = Field(
+        default=None, min_length=1, description="what words, true and false stand for, in the point's unit"
     )
     scale: float = Field(default=1.0, gt=0, description="raw value times this is the value in its unit")
     sign: Sign = Field(default=Sign.IMPORT, description="which direction of power is positive in the device")
@@ -124,6 +120,7 @@ class PointTable(Table):
         default=None, description="point whose value is the power of ten that multiplies this one"
     )
     plus: Name | None = Field(default=None, description="point whose value is added to this one")
+    slow: bool = Field(default=False, description="true = read after each connection and then once a minute")
 
 
 class TextTable(Table):
@@ -180,16 +177,21 @@ class SetpointTable(Table):
     no_limit_value: int | None = Field(default=None, ge=0, description="raw value for no limit")
     command_topic: str | None = Field(
         default=None,
-        pattern=r"^\{prefix\}/[^#+]+$",
+        pattern=r"^[^#+{}]*\{prefix\}[^#+{}]*$",
         description="where an MQTT device takes orders; {prefix} is its address",
     )
     payload: str | None = Field(
         default=None,
         pattern=r"\{watts\}",
-        description="message that limits the power; {watts} is a whole number",
+        description="message that limits the power; {watts} is a whole number; not given = it is on or off",
     )
     sleep_payload: str | None = Field(default=None, description="message that puts it to sleep")
     no_limit_payload: str | None = Field(default=None, description="message that takes the limit away")
+    acknowledged_by: Acknowledgement | None = Field(
+        default=None,
+        description="what shows that an MQTT device took an order: its read-back, its power, or nothing "
+        "(sent); else its read-back if there is a point setpoint",
+    )
     sleep_w: float = Field(ge=0, description="what it draws asleep")
     floor_w: float = Field(gt=0, description="lowest power target that it accepts")
     ceiling_w: float = Field(gt=0, description="highest power target, its draw without a limit")
@@ -240,6 +242,9 @@ class Document(Table):
         default=(), description="all must hold before the device is used or written"
     )
     vectors: tuple[VectorTable, ...] = Field(default=(), description="raw words and what they mean, as tests")
+    message_vectors: tuple[MessageVectorTable, ...] = Field(
+        default=(), description="messages of an MQTT device and what they mean, as tests"
+    )
     setpoint: SetpointTable | None = Field(default=None, description="how a load is told to draw less")
     operating_points: tuple[OperatingPointTable, ...] = Field(
         default=(), description="ways to run a load, from sleep to full"

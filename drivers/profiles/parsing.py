@@ -7,6 +7,13 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from drivers.errors import ProfileError
+from drivers.message_map import (
+    MAIN_TOPIC,
+    Acknowledgement,
+    MessageVector,
+    OnlineTopic,
+    StateTopic,
+)
 from drivers.profile import (
     FieldPoint,
     IdentityCheck,
@@ -23,8 +30,9 @@ from drivers.profile import (
     Vector,
 )
 from drivers.profiles.document import Document, ModbusTable, PointTable, SetpointTable, Sign, VectorTable
+from drivers.profiles.message_tables import MessageVectorTable
 from drivers.profiles.rules import mistakes
-from drivers.quantity import QUANTITY_BY_NAME, UNIT
+from drivers.quantity import QUANTITY_BY_NAME, UNIT, Quantity
 
 _T = TypeVar("_T")
 
@@ -93,6 +101,7 @@ def _modbus_map(document: Document, modbus: ModbusTable) -> ModbusMap:
             times=point.times,
             exponent=point.exponent,
             plus=point.plus,
+            slow=point.slow,
         )
         for point in document.points
     )
@@ -109,7 +118,7 @@ def _modbus_map(document: Document, modbus: ModbusTable) -> ModbusMap:
         IdentityCheck(check.point, check.values, check.texts, check.minimum, check.maximum)
         for check in document.identity
     )
-    return ModbusMap(points, modbus.rules(), texts, identity, pacing, modbus.sunspec_model)
+    return ModbusMap(points, modbus.rules(), texts, identity, pacing, modbus.in_flight, modbus.sunspec_model)
 
 
 def _unit(point: PointTable) -> str:
@@ -130,9 +139,32 @@ def _vector(table: VectorTable) -> Vector:
 def _mqtt_map(document: Document) -> MqttMap:
     mqtt = _present(document.mqtt)
     points = tuple(
-        FieldPoint(point.name, _present(point.field), point.scale, _unit(point)) for point in document.points
+        FieldPoint(
+            name=point.name,
+            field=point.field or "",
+            scale=point.scale if point.sign is Sign.IMPORT else -point.scale,
+            unit=_unit(point),
+            topic=point.topic or MAIN_TOPIC,
+            text=point.text,
+            words=point.words,
+        )
+        for point in document.points
     )
-    return MqttMap(points, mqtt.state_topic, mqtt.period_s)
+    return MqttMap(
+        points,
+        mqtt.state_topic,
+        mqtt.period_s,
+        mqtt.format,
+        tuple(StateTopic(row.name, row.topic, row.period_s, row.format) for row in mqtt.topics),
+        None if mqtt.online is None else OnlineTopic(**mqtt.online.model_dump()),
+        mqtt.delay_s,
+        tuple(_message_vector(table) for table in document.message_vectors),
+    )
+
+
+def _message_vector(table: MessageVectorTable) -> MessageVector:
+    values = {**table.values, **dict.fromkeys(table.absent)}
+    return MessageVector(table.topic, table.payload, values, table.origin, table.source)
 
 
 def _setpoint(document: Document, setpoint: SetpointTable) -> Setpoint:
@@ -145,6 +177,7 @@ def _setpoint(document: Document, setpoint: SetpointTable) -> Setpoint:
             "payload",
             "sleep_payload",
             "no_limit_payload",
+            "acknowledged_by",
         }
     )
     return Setpoint(command=_command(document, setpoint), **common)
@@ -154,9 +187,10 @@ def _command(document: Document, setpoint: SetpointTable) -> RegisterCommand | M
     if document.modbus is None:
         return MessageCommand(
             topic=_present(setpoint.command_topic),
-            payload=_present(setpoint.payload),
+            payload=setpoint.payload,
             sleep_payload=_present(setpoint.sleep_payload),
             no_limit_payload=_present(setpoint.no_limit_payload),
+            acknowledged_by=setpoint.acknowledged_by or _acknowledgement(document),
         )
     register = _present(setpoint.point)
     return RegisterCommand(
@@ -171,6 +205,11 @@ def _command(document: Document, setpoint: SetpointTable) -> RegisterCommand | M
         sleep_value=_present(setpoint.sleep_value),
         no_limit_value=_present(setpoint.no_limit_value),
     )
+
+
+def _acknowledgement(document: Document) -> Acknowledgement:
+    reads_back = any(point.name == Quantity.SETPOINT for point in document.points)
+    return Acknowledgement.READ_BACK if reads_back else Acknowledgement.SENT
 
 
 def _present(value: _T | None) -> _T:

@@ -12,9 +12,11 @@ from drivers.profiles.document import (
     RegisterTable,
     SetpointTable,
 )
-from drivers.quantity import QUANTITY_BY_NAME, UNIT
+from drivers.profiles.message_rules import message_mistakes
+from drivers.quantity import QUANTITY_BY_NAME, UNIT, Quantity
 
 SUNSPEC_FUNCTION = 3
+_NEVER_SLOW = frozenset({Quantity.POWER, Quantity.SETPOINT})
 _ON_GRID = 1e-6
 """How far from a whole number of raw steps a power step may be: rounding, no more."""
 
@@ -28,7 +30,7 @@ def mistakes(document: Document) -> Iterator[str]:
     if document.modbus is not None and document.mqtt is None:
         yield from _register_mistakes(document, document.modbus)
     elif document.mqtt is not None and document.modbus is None:
-        yield from _message_mistakes(document)
+        yield from message_mistakes(document, document.mqtt)
     else:
         yield "exactly one of [modbus] and [mqtt] must be there"
     yield from _load_mistakes(document)
@@ -38,7 +40,7 @@ def _register_mistakes(document: Document, modbus: ModbusTable) -> Iterator[str]
     taken: dict[tuple[int, int], str] = {}
     for index, point in enumerate(document.points):
         key = f"points.{index}"
-        if point.address is None or point.type is None or point.field is not None:
+        if point.address is None or point.type is None or _of_a_message(point):
             yield f"{key}: a Modbus point has address and type, and no field"
             continue
         first, words = point.address, point.type.words
@@ -52,6 +54,7 @@ def _register_mistakes(document: Document, modbus: ModbusTable) -> Iterator[str]
             if other != point.name:
                 yield f"{key}.address: register {address} is already {other!r}"
                 break
+    yield from _polling_mistakes(document, modbus)
     if modbus.sunspec_model is not None:
         yield from _sunspec_mistakes(document, modbus)
     yield from _text_mistakes(document, modbus)
@@ -62,6 +65,10 @@ def _register_mistakes(document: Document, modbus: ModbusTable) -> Iterator[str]
             place = document.setpoint.point
             yield from _place_mistakes("setpoint.point", place.address, place.type.words, modbus)
         yield from _register_command_mistakes(document.setpoint, document)
+
+
+def _of_a_message(point: PointTable) -> bool:
+    return point.text or any(value is not None for value in (point.field, point.topic, point.words))
 
 
 def _place_mistakes(key: str, first: int, words: int, modbus: ModbusTable) -> Iterator[str]:
@@ -86,6 +93,22 @@ def _scaling_mistakes(key: str, point: PointTable, document: Document) -> Iterat
     quantity = QUANTITY_BY_NAME.get(point.name)
     if quantity is not None and point.unit not in {"", UNIT[quantity]}:
         yield f"{key}.unit: {point.name} is always in {UNIT[quantity]!r}"
+
+
+def _polling_mistakes(document: Document, modbus: ModbusTable) -> Iterator[str]:
+    """A slow point is for what does not change while it is not looked at."""
+    if modbus.in_flight > 1 and (modbus.pause_between_requests_s or modbus.close_after_sweep):
+        yield "modbus.in_flight: more than 1 goes with no pause_between_requests_s or close_after_sweep"
+    if all(point.slow or point.name not in QUANTITY_BY_NAME for point in document.points):
+        yield "points: none is polled; one at least is a known quantity and not slow"
+    for index, point in enumerate(document.points):
+        quantity = QUANTITY_BY_NAME.get(point.name)
+        if point.slow and quantity is None:
+            yield f"points.{index}.slow: {point.name} is not polled at all"
+        elif point.slow and quantity in _NEVER_SLOW:
+            yield f"points.{index}.slow: the control needs {point.name} in every poll"
+        elif point.slow and document.role is Role.SITE_METER:
+            yield f"points.{index}.slow: a site meter's readings are taken together"
 
 
 def _sunspec_mistakes(document: Document, modbus: ModbusTable) -> Iterator[str]:
@@ -122,6 +145,8 @@ def _identity_mistakes(document: Document) -> Iterator[str]:
 
 
 def _vector_mistakes(document: Document) -> Iterator[str]:
+    if document.message_vectors:
+        yield "message_vectors: belong to an MQTT device"
     points = {point.name: point for point in document.points}
     texts = {text.name: text for text in document.texts}
     for index, vector in enumerate(document.vectors):
@@ -143,7 +168,8 @@ def _register_command_mistakes(setpoint: SetpointTable, document: Document) -> I
     if point is None or sleep is None or no_limit is None:
         yield "setpoint: needs point, sleep_value and no_limit_value"
         return
-    if setpoint.command_topic or setpoint.payload or setpoint.sleep_payload or setpoint.no_limit_payload:
+    messages = (setpoint.command_topic, setpoint.payload, setpoint.sleep_payload, setpoint.no_limit_payload)
+    if any(messages) or setpoint.acknowledged_by is not None:
         yield "setpoint: command_topic and payloads belong to an MQTT device"
     if point.type in {WordType.F32, WordType.F64}:
         yield "setpoint.point.type: a set-point register is an integer"
@@ -182,28 +208,6 @@ def _raw_mistakes(setpoint: SetpointTable, point: RegisterTable, sleep: int, no_
     # "No limit" may be the ceiling itself, as with percent: the device then draws no more either way.
     if lowest <= no_limit < highest:
         yield f"setpoint.no_limit_value: {no_limit} is also a power target"
-
-
-def _message_mistakes(document: Document) -> Iterator[str]:
-    for index, point in enumerate(document.points):
-        registers = (point.address, point.type, point.function, point.word_order, point.sentinel)
-        others = (point.times, point.exponent, point.plus)
-        if point.field is None or any(value is not None for value in registers + others):
-            yield f"points.{index}: a point of an MQTT device has a field, and no address or type"
-    if document.texts or document.identity or document.vectors:
-        yield "texts, identity and vectors: belong to a Modbus device"
-    setpoint = document.setpoint
-    if setpoint is None:
-        return
-    if None in {
-        setpoint.command_topic,
-        setpoint.payload,
-        setpoint.sleep_payload,
-        setpoint.no_limit_payload,
-    }:
-        yield "setpoint: needs command_topic, payload, sleep_payload and no_limit_payload"
-    if any(value is not None for value in (setpoint.point, setpoint.sleep_value, setpoint.no_limit_value)):
-        yield "setpoint: point, sleep_value and no_limit_value belong to a Modbus device"
 
 
 def _load_mistakes(document: Document) -> Iterator[str]:

@@ -1,14 +1,16 @@
 """A device that publishes its state on MQTT and takes orders there."""
 
 import asyncio
+from collections.abc import Mapping
 from math import isnan
 
+from drivers.message_map import topic_of
 from drivers.ports import TopicBus
 from drivers.profile import MessageCommand, MqttMap, Profile
 from drivers.quantity import Quantity
 from sim_devices.faults import AnswerFault, DeviceFaults
 from sim_devices.instruments import Instrument
-from sim_devices.mqtt.messages import NotAnOrderError, read_order, write_state
+from sim_devices.mqtt.messages import NotAnOrderError, read_order, write_states
 
 
 class MqttDevice:
@@ -26,16 +28,16 @@ class MqttDevice:
         if not isinstance(profile.map, MqttMap):
             raise TypeError(f"{profile.name} is no MQTT profile")
         self._map = profile.map
-        self._topic = profile.map.state_topic.format(prefix=prefix)
+        self._prefix = prefix
         self._instrument = instrument
         self._row = row
         self._faults = faults
         self._bus = bus
-        self._frozen: bytes | None = None
+        self._frozen: dict[str, bytes] | None = None
         command = profile.setpoint.command if profile.setpoint else None
         if isinstance(command, MessageCommand):
             self._command = command
-            bus.subscribe(command.topic.format(prefix=prefix), self._ordered)
+            bus.subscribe(topic_of(command.topic, prefix), self._ordered)
 
     async def run(self) -> None:
         """Publish once a period until cancelled."""
@@ -52,17 +54,17 @@ class MqttDevice:
             return
         if faults.drops():
             return
-        state = write_state(self._map.points, self._values())
+        states = write_states(self._map, self._prefix, self._values())
         if faults.frozen:
-            self._frozen = state = self._frozen or state
+            self._frozen = states = self._frozen or states
         else:
             self._frozen = None
         if faults.answer is not None:
-            state = _spoil(faults.answer, state)
+            states = {topic: _spoil(faults.answer, state) for topic, state in states.items()}
         if faults.latency_s > 0:
-            asyncio.get_running_loop().call_later(faults.latency_s, self._send, state)
+            asyncio.get_running_loop().call_later(faults.latency_s, self._send, states)
         else:
-            self._send(state)
+            self._send(states)
 
     def _values(self) -> dict[str, float | None]:
         faults, rows = self._faults, slice(self._row, self._row + 1)
@@ -74,9 +76,10 @@ class MqttDevice:
             values[Quantity.SETPOINT] = faults.readback.watts
         return values
 
-    def _send(self, state: bytes) -> None:
-        # Without a connection the message is lost, as the device's own would be.
-        self._bus.publish(self._topic, state, qos=0)
+    def _send(self, states: Mapping[str, bytes]) -> None:
+        # Without a connection the messages are lost, as the device's own would be.
+        for topic, state in states.items():
+            self._bus.publish(topic, state, qos=0)
 
     def _ordered(self, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001, ARG002 - the port's signature
         faults = self._faults

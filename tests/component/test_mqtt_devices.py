@@ -8,7 +8,7 @@ import pytest
 
 from drivers.address import MqttAddress
 from drivers.device import Device
-from drivers.mqtt.message import MessageError, read_state
+from drivers.mqtt.message import MessageError, table_reader
 from drivers.ports import Absence, TopicHandler, WriteResult
 from drivers.profile import MqttMap
 from drivers.profiles import load_profile
@@ -89,7 +89,7 @@ def test_a_message_is_a_sample_no_younger_than_the_message_before() -> None:
 def test_what_is_no_message_is_invalid_and_no_value(payload: bytes) -> None:
     assert isinstance(RACK.map, MqttMap)
     with pytest.raises(MessageError):
-        read_state(RACK.map, RACK.setpoint, payload)
+        table_reader(RACK.map, RACK.map.topics[0], RACK.setpoint).read(payload)
 
     async def main(_loop: VirtualLoop) -> None:
         bus, sink = HandBus(), RecordingSink()

@@ -10,7 +10,7 @@ from sim_devices.faults import AnswerFault
 from sim_devices.modbus.frames import NotModbusError, Request, registers, take_request
 from sim_devices.modbus.spoiling import spoil
 from sim_devices.mqtt.memory import topic_matches
-from sim_devices.mqtt.messages import NotAnOrderError, read_order, write_state
+from sim_devices.mqtt.messages import NotAnOrderError, read_order, write_states
 
 RACK = load_profile("sim-gpu-rack")
 NESTED = MessageCommand("t", '{"a": {"w": {watts}}, "v": 1}', '{"sleep": true}', '{"a": null}')
@@ -56,10 +56,13 @@ def test_what_is_no_order_is_refused(payload: bytes) -> None:
 
 def test_a_state_says_null_for_what_is_not_available_and_integers_for_whole_numbers() -> None:
     assert isinstance(RACK.map, MqttMap)
-    state = json.loads(write_state(RACK.map.points, {"power": 20400.0, "setpoint": None}))
+    (state,) = (
+        json.loads(said)
+        for said in write_states(RACK.map, "r1", {"power": 20400.0, "setpoint": None}).values()
+    )
     assert state["power_w"] == 20400
     assert state["power_limit_w"] is None
-    assert '"power_w": 20400,' in write_state(RACK.map.points, {"power": 20400.0}).decode()
+    assert b'"power_w": 20400,' in write_states(RACK.map, "r1", {"power": 20400.0})["r1/state"]
 
 
 @pytest.mark.parametrize(

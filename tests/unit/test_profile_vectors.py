@@ -8,7 +8,8 @@ from drivers.modbus.codec import decode_text, decode_words
 from drivers.profile import ModbusMap, Origin, Profile, Trust, Vector
 from drivers.profiles import load_profile, profile_names
 
-REAL = [p for name in profile_names() if (p := load_profile(name)).trust is not Trust.SIMULATED]
+ALL = [load_profile(name) for name in profile_names()]
+REAL = [p for p in ALL if p.trust is not Trust.SIMULATED and isinstance(p.map, ModbusMap)]
 VECTORS = [
     pytest.param(profile, vector, id=f"{profile.name}-{vector.point}-{index}")
     for profile in REAL
