@@ -23,10 +23,20 @@ from drivers.device import Device
 from drivers.fleet import build_fleet
 from drivers.ports import Fleet
 from drivers.profiles import load_profile, read_profile
+from drivers.quantity import COLUMN, Quantity
 
 PROFILE = Path(__file__).resolve().parents[1] / "twenty-registers.toml"
 SATURATING_PER_S = 65_000.0
 """More polls than a core can do: so many are asked for where it is to go as fast as it can."""
+SERVED = {
+    Quantity.POWER: 1.0,
+    Quantity.ENERGY_IMPORT: 3 * 2.0**32 + 5,
+    Quantity.HASHRATE: 0.07,
+    Quantity.GPU_ACTIVE: 9.0,
+    Quantity.SERIAL: 13 * 2.0**32 + 15,
+    Quantity.SETPOINT: 19.0,
+}
+"""What the profile makes of the server's registers."""
 CYCLE_S = 1.0
 LOOK_S = 0.02
 
@@ -42,8 +52,12 @@ class Watch:
 async def poll_all(load: Load, port: int) -> Outcome:
     """Poll with our fleet."""
     devices = _devices(load, port)
-    table = WatchedTable([device.period_s for device in devices])
+    table = WatchedTable(
+        [device.period_s for device in devices],
+        {row: device.profile.slow_quantities for row, device in enumerate(devices)},
+    )
     fleet = build_fleet(devices, table, None, random.Random(1))
+    table.decode_with(fleet)
     async with contextlib.AsyncExitStack() as around, asyncio.TaskGroup() as tasks:
         samples = None
         if load.samples:
@@ -54,7 +68,7 @@ async def poll_all(load: Load, port: int) -> Outcome:
         watch = Watch()
         running.append(tasks.create_task(_cycle(table, watch, samples)))
         if load.lateness:
-            running.append(tasks.create_task(_watch_lateness(watch)))
+            running.append(tasks.create_task(_watch_lateness(fleet, watch)))
         await asyncio.sleep(load.warmup_s)
         outcome = await _measure(load, fleet, table, watch, first_full_s)
         for task in running:
@@ -78,6 +92,8 @@ async def _measure(
         case Task.POLL:
             await asyncio.sleep(load.seconds)
     window.close()
+    if not load.simulated:
+        _check_values(table, _answering(load))
     after = _counts(fleet.counters())
     return Outcome(
         polls=load.devices if load.task is Task.ORDER else after[0] - before[0],
@@ -150,13 +166,21 @@ async def _cycle(table: SiteTable, watch: Watch, samples: Samples | None) -> Non
         await asyncio.sleep(due - loop.time())
 
 
-async def _watch_lateness(watch: Watch) -> None:
-    """How much later than asked for the loop calls: what every tick of it suffers."""
+async def _watch_lateness(fleet: Fleet, watch: Watch) -> None:
+    """How late the fleet's ticks were, or our own calls if those were later."""
     loop = asyncio.get_running_loop()
     while True:
         due = loop.time() + LOOK_S
         await asyncio.sleep(LOOK_S)
-        watch.lateness_s.append(loop.time() - due)
+        watch.lateness_s.append(max(loop.time() - due, fleet.poll_lag_s()))
+
+
+def _check_values(table: SiteTable, rows: list[int]) -> None:
+    """A poll that does not end in the right values in the table is not to be counted."""
+    values = table.freeze(asyncio.get_running_loop().time()).values
+    for quantity, value in SERVED.items():
+        if not np.isclose(values[rows, COLUMN[quantity]], value).all():
+            raise RuntimeError(f"not every device's {quantity} is {value}, as served")
 
 
 def _counts(counters: Mapping[str, int]) -> tuple[int, int]:
