@@ -35,10 +35,11 @@ from daemon.ledger.intervals import IntervalBuilder
 from daemon.ledger.ledger import Ledger
 from daemon.ledger.recorder import Recorder
 from daemon.mqtt.connection import LastWill, MqttConnection
+from daemon.mqtt.lane import DeviceLane
 from daemon.mqtt.orders import BrokerOutlet, OrderIntake
-from daemon.mqtt.port import BrokerLink
+from daemon.mqtt.port import BrokerLink, DeviceBus
 from daemon.mqtt.publisher import Publisher, last_will
-from daemon.mqtt.topics import Topics, client_id
+from daemon.mqtt.topics import Topics, client_id, lane_client_id
 from daemon.samples import SampleRecorder
 from daemon.service import Notifier
 from daemon.signing import PrivateKey, PublicKey
@@ -46,6 +47,7 @@ from daemon.store import Store
 from daemon.store.database import Connect
 from daemon.table import SiteTable
 from daemon.uplink import Uplink
+from drivers.address import MqttAddress
 from drivers.device import Device
 from drivers.fleet import build_fleet
 from drivers.ports import Fleet, FleetSink, TopicBus
@@ -65,6 +67,8 @@ class Outside:
     open_store: Callable[[Config], Awaitable[Store]]
     connect_samples: Connect
     link: Callable[[Config, Callable[[], LastWill]], BrokerLink]
+    lane: Callable[[Config], DeviceBus]
+    """The MQTT devices' own way to the broker; asked for only if there are any."""
     http: Callable[[Config], httpx2.AsyncClient]
     serve_http: bool
     notifier: Notifier
@@ -77,6 +81,15 @@ def link_over_sockets(entropy: Entropy) -> Callable[[Config, Callable[[], LastWi
         return MqttConnection(config.mqtt, client_id=client_id(config.site.id), entropy=entropy, will=will)
 
     return link
+
+
+def lane_over_sockets(entropy: Entropy) -> Callable[[Config], DeviceBus]:
+    """Connections for the devices of the configured broker."""
+
+    def lane(config: Config) -> DeviceBus:
+        return DeviceLane(config.mqtt, client_id=lane_client_id(config.site.id), entropy=entropy)
+
+    return lane
 
 
 def verifier_of(config: Config) -> Verifier:
@@ -105,8 +118,10 @@ class SiteDaemon:
         self._refused: dict[tuple[str, str], int] = {}
         self._limit_keeper = LimitKeeper(store, outside.clock)
         self._link = outside.link(config, self._will)
+        over_mqtt = any(isinstance(device.address, MqttAddress) for device in config.devices)
+        self._lane = outside.lane(config) if over_mqtt else None
         self._table = SiteTable([device.period_s for device in config.devices])
-        self._fleet = _fleet(config, self._table, self._link, outside.entropy)
+        self._fleet = _fleet(config, self._table, self._lane, outside.entropy)
         self._ready = False
         self._watched_s = -1e9
         self._told_state: tuple[Moment, LedgerHead, dict[str, Any]] | None = None
@@ -246,6 +261,8 @@ class SiteDaemon:
             "publisher": self._publisher.run(),
             "samples": self._samples.run(),
         }
+        if self._lane is not None:
+            parts["lane"] = self._lane.run()
         if self._uplink is not None:
             parts["uplink"] = self._uplink.run()
         if self._outside.serve_http:
@@ -273,6 +290,8 @@ class SiteDaemon:
         try:
             async with asyncio.timeout(STOP_S):
                 await self._link.drained()
+                if self._lane is not None:
+                    await self._lane.drained()
         except TimeoutError:
             _log.warning("the broker did not take the last words in time")
 
@@ -344,7 +363,7 @@ class SiteDaemon:
             notifier.status(line)
 
 
-def _fleet(config: Config, sink: FleetSink, bus: TopicBus, entropy: Entropy) -> Fleet:
+def _fleet(config: Config, sink: FleetSink, bus: TopicBus | None, entropy: Entropy) -> Fleet:
     devices = [
         Device(device.id, device.profile, device.address, device.period_s) for device in config.devices
     ]

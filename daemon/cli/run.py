@@ -19,7 +19,7 @@ from daemon.service.open_files import raise_open_files
 from daemon.store import Store
 from daemon.store.database import connect_file
 from daemon.store.lock import FolderLock
-from daemon.wiring import Outside, SiteDaemon, link_over_sockets
+from daemon.wiring import Outside, SiteDaemon, lane_over_sockets, link_over_sockets
 
 _log = structlog.get_logger(__name__)
 
@@ -59,6 +59,7 @@ async def _serve(config: Config) -> None:
             open_store=_open_store,
             connect_samples=connect_file,
             link=link_over_sockets(entropy),
+            lane=lane_over_sockets(entropy),
             http=_http_client,
             serve_http=True,
             notifier=Notifier.from_environment(),

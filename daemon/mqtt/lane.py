@@ -91,6 +91,8 @@ class DeviceLane:
         self._unsubscribed: list[str] = []
         self._waiting: deque[tuple[str, bytes, bool]] = deque()
         self._session: _Session | None = None
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._warned = False
         self._dropped = {"too-long": 0, "nobody": 0, "unsent": 0}
         self.state = LinkState.WAITING
@@ -135,8 +137,13 @@ class DeviceLane:
         if len(self._waiting) >= MAX_WAITING:
             return False
         self._waiting.append((topic, payload, retain))
+        self._idle.clear()
         self._send_waiting(session)
         return True
+
+    async def drained(self) -> None:
+        """Wait until every order has reached the broker; the caller sets a deadline."""
+        await self._idle.wait()
 
     async def run(self) -> None:
         """Stay connected until cancelled."""
@@ -239,6 +246,7 @@ class DeviceLane:
         self._dropped["too-long"] += session.wire.too_long
         self._dropped["unsent"] += len(self._waiting) + len(session.in_flight)
         self._waiting.clear()
+        self._idle.set()
         if session.ready:
             session.send(packets.DISCONNECT)
         if session.wire.transport is not None:
@@ -303,6 +311,8 @@ class DeviceLane:
             packet_id = session.next_id()
             session.in_flight.add(packet_id)
             session.send(packets.publish(session.version, topic, payload, packet_id=packet_id, retain=retain))
+        if not self._waiting and not session.in_flight:
+            self._idle.set()
 
     def _tell(self, error: Exception, protocol: MqttProtocol, *, was_connected: bool) -> None:
         """Say once that the broker is not there; repeats are for whoever debugs."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from drivers.ports import TopicHandler
+from drivers.ports import TopicBus, TopicHandler
 
 
 class BrokerLink(Protocol):
@@ -33,6 +33,16 @@ class BrokerLink(Protocol):
 
     async def drained(self) -> None:
         """Wait until everything queued has gone out; the caller sets a deadline."""
+
+    async def run(self) -> None:
+        """Stay connected until cancelled."""
+
+
+class DeviceBus(TopicBus, Protocol):
+    """The MQTT devices' own way to the broker."""
+
+    async def drained(self) -> None:
+        """Wait until every order has reached the broker; the caller sets a deadline."""
 
     async def run(self) -> None:
         """Stay connected until cancelled."""

@@ -98,6 +98,24 @@ class MemoryLink:
             call()
 
 
+@dataclass
+class MemoryLane:
+    """A `DeviceBus` over the same bus in memory as the `MemoryLink`: one cut is felt by both."""
+
+    bus: MemoryBus
+
+    def subscribe(self, topic_filter: str, handler: TopicHandler) -> None:
+        self.bus.subscribe(topic_filter, handler)
+
+    def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> bool:
+        return self.bus.publish(topic, payload, qos=qos, retain=retain)
+
+    async def drained(self) -> None: ...
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+
 class Dispatcher:
     """Signs and publishes as the exchange's dispatch does, and hears what the site says."""
 
@@ -267,6 +285,7 @@ jwk = {_inline(self.dispatcher.operator.public_jwk())}
                 open_store=self._open_store,
                 connect_samples=self.connect_samples,
                 link=self._connect,
+                lane=self._connect_devices,
                 http=lambda _: httpx2.AsyncClient(transport=self.exchange.transport()),
                 serve_http=False,
                 notifier=Notifier(None),
@@ -280,6 +299,10 @@ jwk = {_inline(self.dispatcher.operator.public_jwk())}
     def _connect(self, _config: Config, will: Callable[[], LastWill]) -> MemoryLink:
         self.link = MemoryLink(self.broker.bus(), will)
         return self.link
+
+    def _connect_devices(self, _config: Config) -> MemoryLane:
+        assert self.link is not None
+        return MemoryLane(self.link.bus)
 
     async def stop(self) -> None:
         """Stop the daemon as SIGTERM does."""
