@@ -10,7 +10,13 @@ from daemon.config.models import ID, ID_RIGHT, DeviceTable
 from daemon.config.problems import Entry, Problems, suggestion, validate
 from daemon.config.ranges import RangeError, expand, has_braces
 from daemon.config.settings import ConfiguredDevice, Tier
-from drivers.address import Address, ModbusTcpAddress, address_problem, parse_address
+from drivers.address import (
+    Address,
+    ModbusRtuAddress,
+    MqttAddress,
+    address_problem,
+    parse_address,
+)
 from drivers.errors import AddressError, ProfileError
 from drivers.profile import Profile, Role, measuring_only
 from drivers.profiles import load_profile, profile_names, read_profile
@@ -215,7 +221,7 @@ def _address(entry: Entry, text: str | None, profile: Profile | None, problems: 
 
 def _numbers_problem(address: Address) -> str | None:
     """A host of numbers and dots is an IPv4 address; a range that runs too far makes one that is none."""
-    host = address.host if isinstance(address, ModbusTcpAddress) else ""
+    host = "" if isinstance(address, MqttAddress | ModbusRtuAddress) else address.host
     if not _NUMBERS.fullmatch(host):
         return None
     try:

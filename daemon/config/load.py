@@ -8,6 +8,7 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from daemon.config.circuits import read_circuits, watts
+from daemon.config.connections import check_serial_lines, check_without_tls
 from daemon.config.devices import Hall, check_site_meter, read_devices
 from daemon.config.keyfiles import NamedFiles
 from daemon.config.models import (
@@ -16,6 +17,7 @@ from daemon.config.models import (
     Document,
     HttpTable,
     KeysTable,
+    ModbusTable,
     MqttTable,
     SettlementTable,
     SiteTable,
@@ -38,6 +40,7 @@ from daemon.config.sources import Sources, read_sources
 from daemon.config.trust import public_jwk, read_trust
 from daemon.config.urls import HTTP_PORTS, MQTT_PORTS, is_loopback, split_listen, split_url
 from daemon.errors import ConfigurationError
+from drivers.tls import TlsFileError, TlsFiles, client_context
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -78,6 +81,7 @@ class _Reader:
         key = self._site_key()
         mqtt = self._mqtt()
         settlement = self._settlement()
+        modbus_tls = self._modbus_tls()
         http = self._http()
         trust = read_trust(lists.get("trust.keys", []), self._problems)
         for entry in lists.get("devices_csv", []):
@@ -85,11 +89,17 @@ class _Reader:
         complete = self._sources.readable
         folder = self._sources.path.parent
         hall = read_devices(lists.get("devices", []), folder, self._problems, complete=complete)
+        check_serial_lines(hall, self._problems)
+        modbus = self._sources.tables.get("modbus")
+        if complete and (modbus is None or "tls" not in modbus.raw):
+            check_without_tls(hall, str(self._sources.path), self._problems)
         check_site_meter(hall, str(self._sources.path), self._problems)
         circuits = read_circuits(lists.get("circuits", []), hall, self._problems, complete=complete)
         if site is None or control is None or key is None or mqtt is None or http is None:
             return None
-        return _config(self._sources.path, site, control, key, mqtt, settlement, http, trust, circuits, hall)
+        return _config(
+            self._sources.path, site, control, key, mqtt, settlement, modbus_tls, http, trust, circuits, hall
+        )
 
     def _table(self, name: str, model: type[Model], *, optional: bool = False) -> tuple[Entry, Model | None]:
         """A table and its model; a missing one that must be there is a mistake."""
@@ -179,6 +189,22 @@ class _Reader:
             audience=model.audience,
         )
 
+    def _modbus_tls(self) -> TlsFiles | None:
+        modbus, model = self._table("modbus", ModbusTable, optional=True)
+        raw = modbus.get("tls", dict)
+        if raw is None:
+            return None
+        entry = Entry("modbus.tls", modbus.key_files.get("tls", modbus.file), raw)
+        ca, cert, key = self._tls_files(entry)
+        if model is None or ca is None or entry.bad:
+            return None
+        files = TlsFiles(ca, cert, key)
+        try:
+            client_context(files)
+        except TlsFileError as error:
+            entry.add(self._problems, (error.key,), error.what, error.right)
+        return files
+
     def _http(self) -> HttpListen | None:
         _, model = self._table("http", HttpTable, optional=True)
         return HttpListen(*split_listen(model.listen)) if model is not None else None
@@ -220,6 +246,7 @@ def _config(
     key: Path,
     mqtt: Mqtt,
     settlement: Settlement | None,
+    modbus_tls: TlsFiles | None,
     http: HttpListen,
     trust: tuple[TrustedKey, ...],
     circuits: tuple[Circuit, ...],
@@ -232,6 +259,7 @@ def _config(
         site_key_path=key,
         mqtt=mqtt,
         settlement=settlement,
+        modbus_tls=modbus_tls,
         trust_keys=trust,
         circuits=circuits,
         devices=tuple(hall.devices),

@@ -191,6 +191,22 @@ class SettlementTable(Table):
     )
 
 
+class ModbusTlsTable(Table):
+    """`[modbus.tls]`: for the devices at modbuss:// addresses."""
+
+    ca: Text = Field(description="write the PEM file of the authority that signed the devices' certificates")
+    cert: Text | None = Field(None, description="write the PEM file of this controller's certificate")
+    key: Text | None = Field(None, description="write the PEM file of the key of that certificate")
+
+
+class ModbusTable(Table):
+    """`[modbus]`: what the Modbus devices have in common."""
+
+    tls: ModbusTlsTable | None = Field(
+        None, description='add a [modbus.tls] table with ca = "devices-ca.pem", cert and key'
+    )
+
+
 class HttpTable(Table):
     """`[http]`: the local interface."""
 
@@ -274,6 +290,7 @@ class Document(Table):
     keys: KeysTable = Field(description='add a [keys] table with site = "site.jwk"')
     mqtt: MqttTable = Field(description='add an [mqtt] table with url = "mqtts://…"')
     settlement: SettlementTable | None = Field(None, description="write a [settlement] table")
+    modbus: ModbusTable = Field(default=ModbusTable(), description="write a [modbus.tls] table")
     http: HttpTable = Field(default=HttpTable(), description="write an [http] table")
     trust: TrustTable = Field(default=TrustTable(), description="write [[trust.keys]] entries")
     circuits: list[CircuitTable] = Field(default=[], description="write [[circuits]] entries")

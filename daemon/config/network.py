@@ -4,7 +4,13 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from daemon.config.settings import Config
-from drivers.address import ModbusTcpAddress, ModbusTlsAddress
+from drivers.address import ModbusRtuTcpAddress, ModbusTcpAddress, ModbusTlsAddress
+
+_PROTOCOLS = {
+    ModbusTcpAddress: "modbus",
+    ModbusTlsAddress: "modbuss",
+    ModbusRtuTcpAddress: "modbus+rtu-tcp",
+}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -29,8 +35,8 @@ def destinations(config: Config) -> list[Destination]:
         port = url.port or (443 if url.scheme == "https" else 80)
         found.append(Destination("exchange", url.scheme, url.hostname or "", port))
     devices = {
-        Destination("device", "modbus", device.address.host, device.address.port): None
-        for device in config.devices
-        if isinstance(device.address, ModbusTcpAddress | ModbusTlsAddress)
+        Destination("device", _PROTOCOLS[type(address)], address.host, address.port): None
+        for address in (device.address for device in config.devices)
+        if isinstance(address, ModbusTcpAddress | ModbusTlsAddress | ModbusRtuTcpAddress)
     }
     return [*found, *devices]

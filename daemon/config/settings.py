@@ -7,6 +7,7 @@ from pathlib import Path
 
 from drivers.address import Address
 from drivers.profile import Profile, Role
+from drivers.tls import TlsFiles
 
 Jwk = Mapping[str, str]
 """A public Ed25519 key: `kty`, `crv`, `x`."""
@@ -164,3 +165,5 @@ class Config:
     devices: tuple[ConfiguredDevice, ...]
     """In the order of the files; the index is the device's row."""
     http_listen: HttpListen
+    modbus_tls: TlsFiles | None = None
+    """For the devices at modbuss:// addresses."""

@@ -24,7 +24,7 @@ from drivers.modbus.frames import frame_end, transaction_of
 from drivers.modbus.line import LineUser
 from drivers.modbus.requests import Request
 from drivers.modbus.sockets import set_options
-from drivers.modbus.tls import tls_trouble
+from drivers.tls import tls_trouble
 
 RESYNC_S = 1.0
 """After a wrong answer without transaction id its unit is left alone: the right one may follow."""

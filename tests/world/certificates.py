@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from drivers.modbus.tls import TlsFiles, client_context
+from drivers.tls import TlsFiles, client_context
 
 _DAY = dt.timedelta(days=1)
 _NOW = dt.datetime.now(dt.UTC)  # noqa: TID251  certificates are judged by the real clock

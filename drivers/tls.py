@@ -1,4 +1,4 @@
-"""TLS for Modbus/TCP Security: both ends show a certificate."""
+"""TLS to devices: both ends show a certificate."""
 
 import ssl
 from dataclasses import dataclass
