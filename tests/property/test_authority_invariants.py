@@ -6,6 +6,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from daemon.authority.machine import Cause, KeysTrusted, Ramp, State, Verdict
 from daemon.authority.schedule import entry_at
+from daemon.commands.orders import Hold, OperatorLimit
 from tests.world.authority_bench import MW, POLICY, AuthorityBench
 
 CONTRACT_W, FAILSAFE_W = POLICY.contract_max_w, POLICY.failsafe_w
@@ -33,6 +34,8 @@ class AuthorityMachine(RuleBasedStateMachine):
         self.ramping_s = 0.0
         self.started = True
         """Nothing but the start has happened since the last start."""
+        self.ended: list[Hold | OperatorLimit] = []
+        """Overlays that were seen to be over on a clock that could be believed."""
         self.revoked = False
         self.lost_s = 0
         self.back_s = 0
@@ -42,6 +45,8 @@ class AuthorityMachine(RuleBasedStateMachine):
         """After one event: no rise without a clock to believe and a disk to write to."""
         bench = self.bench
         self.started = False
+        if bench.authority.clock.trusted:
+            self.ended += [overlay for overlay in self._overlays() if not self._stands(overlay)]
         if bench.limit_w > self.before_w:
             assert bench.authority.clock.trusted
             assert bench.authority.records_writable
@@ -61,6 +66,13 @@ class AuthorityMachine(RuleBasedStateMachine):
             assert was_init or self.bench.state is not State.INIT
             self.ramping_s = self.ramping_s + 1 if was_ramping and is_ramping else 0.0
             self.below_each_part()
+
+    def _overlays(self) -> list[Hold | OperatorLimit]:
+        """As they are kept on disk."""
+        return [overlay for overlay in (self.bench.kept_hold, self.bench.kept_limit) if overlay is not None]
+
+    def _stands(self, overlay: Hold | OperatorLimit) -> bool:
+        return overlay.until is None or self.bench.wall_s < overlay.until
 
     def _meter_seen(self) -> None:
         """The meter's cause, told over again: lost after 300 s, back after 60 s."""
@@ -152,17 +164,15 @@ class AuthorityMachine(RuleBasedStateMachine):
             entry = entry_at(bench.authority.quota, bench.wall_s)
             found = [ramp.limit_w(FAILSAFE_W, bench.monotonic_s)]
             found += [CONTRACT_W if entry is None else scheduled_w(bench.verdict, bench.wall_s)]
-        for overlay in (bench.kept_hold, bench.kept_limit):
-            if overlay is not None and (overlay.until is None or bench.wall_s < overlay.until):
-                found.append(overlay.limit_w)
-        return min(found)
+        return min([*found, *(overlay.limit_w for overlay in self._overlays() if self._stands(overlay))])
 
     @invariant()
     def below_each_part(self) -> None:
         bench = self.bench
         assert 0 <= bench.limit_w <= CONTRACT_W
-        for overlay in (bench.kept_hold, bench.kept_limit):
-            if overlay is not None and (overlay.until is None or bench.wall_s < overlay.until):
+        for overlay in self._overlays():
+            # A clock that is set back afterwards does not bring one back.
+            if self._stands(overlay) and not any(overlay is ended for ended in self.ended):
                 assert bench.limit_w <= overlay.limit_w
         quota_w = scheduled_w(bench.verdict, bench.wall_s)
         if entry_at(bench.authority.quota, bench.wall_s) is not None:
@@ -198,10 +208,7 @@ class AuthorityMachine(RuleBasedStateMachine):
 
     @invariant()
     def zero_is_a_limit(self) -> None:
-        if any(
-            overlay is not None and overlay.limit_w == 0 and overlay.until is None
-            for overlay in (self.bench.kept_hold, self.bench.kept_limit)
-        ):
+        if any(overlay.limit_w == 0 and overlay.until is None for overlay in self._overlays()):
             assert self.bench.limit_w == 0
 
     @invariant()
