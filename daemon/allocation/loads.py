@@ -11,6 +11,9 @@ from daemon.table.table import Floats
 from drivers.profile import OperatingPoint, OutputKind, Profile
 from drivers.quantity import Quantity
 
+_BLIP_S = 12.0
+_BLIP_POLLS = 3
+
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
@@ -66,8 +69,6 @@ class Loads:
     """(loads, levels) by the profile, ascending; the last level is repeated to fill the row."""
     value: Floats
     """(loads, levels), per hour."""
-    worth: Floats
-    """(loads, levels − 1): value per watt of the step up from each level; never rises with the level."""
     top: Ints
     """Index of the highest level."""
     tier: Ints
@@ -81,6 +82,17 @@ class Loads:
     """How often each is measured."""
     shows_limit: Bools
     """Whether a load's answers name the set-point that it holds; then none in them means no limit."""
+
+    index: Ints
+    """0, 1, 2, …"""
+    blip_s: Floats
+    """A load that was not measured for longer is missing."""
+    output: Floats
+    """(loads, levels): TH/s or GPUs at work by the profile; 0 = not known."""
+    hashes: Ints
+    """Indices of the loads whose output is a hashrate."""
+    gpus: Ints
+    """Indices of the loads whose output is GPUs at work."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -106,12 +118,13 @@ class Loads:
             ],
             levels,
         )
+        kinds = np.array([spec.profile.output for spec in specs], dtype=object)
+        periods_s = np.array([spec.period_s for spec in specs], dtype=np.float64)
         setpoints = [spec.profile.setpoint for spec in specs if spec.profile.setpoint is not None]
         return cls(
             rows=np.array([spec.row for spec in specs], dtype=np.int64),
             watts=watts,
             value=value,
-            worth=_worth(watts, value),
             top=np.array([len(hull) - 1 for hull in hulls], dtype=np.int64),
             tier=np.array([spec.tier for spec in specs], dtype=np.int64),
             circuit=np.array([spec.circuit for spec in specs], dtype=np.int64),
@@ -120,8 +133,19 @@ class Loads:
             latency_up_s=np.array([setpoint.latency_up_s for setpoint in setpoints], dtype=np.float64),
             settle_s=np.array([setpoint.settle_s for setpoint in setpoints], dtype=np.float64),
             min_off_s=np.array([setpoint.min_off_s for setpoint in setpoints], dtype=np.float64),
-            period_s=np.array([spec.period_s for spec in specs], dtype=np.float64),
+            period_s=periods_s,
             shows_limit=np.array([_shows_limit(spec.profile) for spec in specs], dtype=np.bool_),
+            index=np.arange(len(specs)),
+            blip_s=np.maximum(_BLIP_S, _BLIP_POLLS * periods_s),
+            output=_columns(
+                [
+                    [point.value * spec.profile.output_full for point in hull]
+                    for spec, hull in zip(specs, hulls, strict=True)
+                ],
+                levels,
+            ),
+            hashes=np.flatnonzero(kinds == OutputKind.HASH),
+            gpus=np.flatnonzero(kinds == OutputKind.GPU),
         )
 
 
@@ -147,14 +171,6 @@ def efficient(points: Sequence[OperatingPoint]) -> list[OperatingPoint]:
 
 def _slope(low: OperatingPoint, high: OperatingPoint) -> float:
     return (high.value - low.value) / (high.watts - low.watts)
-
-
-def _worth(watts: Floats, value: Floats) -> Floats:
-    steps_w = np.diff(watts, axis=1)
-    worth = np.diff(value, axis=1) / np.where(steps_w > 0, steps_w, 1.0)
-    # The hull falls; rounding must not make a step look better than the one before it.
-    falling: Floats = np.minimum.accumulate(worth, axis=1)
-    return falling
 
 
 def _columns(rows: list[list[float]], levels: int) -> Floats:

@@ -1,114 +1,219 @@
 """Choosing steps of loads in merit order: down until enough is shed, up while there is room."""
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from daemon.allocation.loads import Bools, Ints, Loads
+from daemon.allocation.curves import Curves
+from daemon.allocation.loads import Bools, Ints
 from daemon.table.table import Floats
 
-_Wanted = Callable[[Ints], Bools]
+_LAST_TIER = 2
+_WORD_BITS = 64
+_LARGEST = 0x7FFF_FFFF
 
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """Single steps between neighbouring levels, in the order in which they are to be taken."""
+    """Steps of loads, in the order in which they are to be taken; those of one group stand together."""
 
     load: Ints
     """Index of the load that each step belongs to."""
+    to: Ints
+    """The level after it. A load's further steps come after this one."""
     watts: Floats
     """How much less (down) or more (up) the load counts after it."""
+    group: Ints
+    """Which of several sums it belongs to, such as a circuit's; ascending."""
 
     def __len__(self) -> int:
         return len(self.load)
 
-    def at(self, positions: Ints) -> "Steps":
+    def at(self, positions: Ints | Bools) -> "Steps":
         """Only these, in their order."""
-        return Steps(self.load[positions], self.watts[positions])
+        return Steps(self.load[positions], self.to[positions], self.watts[positions], self.group[positions])
 
-    def taken(self, count: int, loads: int) -> Ints:
-        """(loads,): how many of the first `count` steps fall to each load."""
-        return np.bincount(self.load[:count], minlength=loads)
+    def after(self, level: Ints) -> Ints:
+        """(loads,): levels once all steps were taken."""
+        level = level.copy()
+        level[self.load] = self.to  # of one load's steps, the last
+        return level
+
+    def spent(self) -> Floats:
+        """(steps,): Σ of the watts of the group's steps up to each, itself included."""
+        total = np.cumsum(self.watts)
+        if not len(total) or self.group[0] == self.group[-1]:
+            return total
+        first = np.flatnonzero(np.diff(self.group, prepend=-1))
+        before = (total - self.watts)[first]
+        return total - np.repeat(before, np.diff(np.append(first, len(total))))
 
 
 def down_steps(
-    loads: Loads, level: Ints, learned_w: Floats, counted: Floats, may: Bools, *, partial_first: bool
+    curves: Curves, level: Ints, counted: Floats, may: Bools, *, group: Ints | None = None
 ) -> Steps:
-    """All steps down that the loads of `may` can take, cheapest first.
+    """All steps down that the loads of `may` can take, cheapest first: tier before value per watt.
 
-    Tier before value per watt. `partial_first` puts steps to a reduced level before steps to the
-    lowest one, whatever they are worth: for bridging, that is what can be undone quickly.
+    Args:
+        curves: what the loads draw and earn.
+        level: (loads,): where they are.
+        counted: (loads,): from there a load gives back what it counts at, not what the level is worth.
+        may: (loads,).
+        group: (loads,): steps of one group stand together; `None` = one group.
     """
-    load, to = _grid(loads, may, lambda levels: levels < level[:, None])
-    # From the level it is at, a load gives back what it counts at now, not what the level is worth.
-    from_w = np.where(to + 1 == level[load], counted[load], learned_w[load, to + 1])
-    watts = np.maximum(from_w - learned_w[load, to], 0.0)
-    merit = _merit(loads, learned_w, load, to)
-    to_sleep = (to == 0) if partial_first else np.zeros(len(to), dtype=np.bool_)
-    # Within a load the steps come from the top.
-    order = np.lexsort((-to, load, merit, loads.tier[load], to_sleep))
-    return Steps(load[order], watts[order])
+    wanted = (curves.corners[to] & (level > to) & may for to in range(curves.levels - 2, -1, -1))
+    return _down(curves, level, counted, range(curves.levels - 2, -1, -1), wanted, group)
 
 
-def up_steps(loads: Loads, level: Ints, learned_w: Floats, counted: Floats, may: Bools) -> Steps:
-    """All steps up that the loads of `may` can take, most valuable per watt first, critical tiers before."""
-    load, to = _grid(loads, may, lambda levels: (levels > level[:, None]) & (levels <= loads.top[:, None]))
-    # A load that draws more than it was ordered to counts at that already.
-    watts = np.maximum(learned_w[load, to] - np.maximum(learned_w[load, to - 1], counted[load]), 0.0)
-    merit = _merit(loads, learned_w, load, to - 1)
-    order = np.lexsort((to, load, -merit, -loads.tier[load]))
-    return Steps(load[order], watts[order])
+def bridging_steps(curves: Curves, level: Ints, counted: Floats, may: Bools) -> Steps:
+    """What can be undone quickly: each load at once to its lowest partial level, and only then to sleep.
 
-
-def _merit(loads: Loads, learned_w: Floats, load: Ints, low: Ints) -> Floats:
-    """Value per watt of the steps between `low` and the level above it.
-
-    A unit that draws more than its profile says is worth as much less at every level. What was learned of
-    single levels is no basis: steps of one load would change places, and others be taken than were summed.
+    Few loads go far rather than many a little: all of them come back within seconds.
     """
-    rows = np.arange(len(loads))
-    deviation = learned_w[rows, loads.top] / loads.watts[rows, loads.top]
-    merit: Floats = loads.worth[load, low] / deviation[load]
-    return merit
+    levels = range(min(1, curves.levels - 2), -1, -1)
+    wanted = (may & (level > to) for to in levels)
+    return _down(curves, level, counted, levels, wanted, None, sleep_last=True)
 
 
-def enough(steps: Steps, excess_w: float) -> int:
-    """How many of the first steps shed at least `excess_w`; all of them if they are too few."""
-    if excess_w <= 0:
-        return 0
-    return min(int(np.searchsorted(np.cumsum(steps.watts), excess_w)) + 1, len(steps.watts))
+def up_steps(
+    curves: Curves,
+    level: Ints,
+    counted: Floats,
+    may: Bools,
+    *,
+    upto: Ints | None = None,
+    at_once: Bools | None = None,
+) -> Steps:
+    """All steps up that the loads of `may` can take, most valuable per watt first, critical tiers before.
 
-
-def fitting(steps: Steps, room_w: float) -> int:
-    """How many of the first steps fit into `room_w`."""
-    return int(np.searchsorted(np.cumsum(steps.watts), room_w, side="right"))
-
-
-def affordable(steps: Steps, room_w: float) -> Ints:
-    """Positions of the steps that fit into `room_w`, in their order.
-
-    A load whose next step does not fit is passed over.
+    Args:
+        curves: what the loads draw and earn.
+        level: (loads,): where they are.
+        counted: (loads,): a load that draws more than it was ordered to counts at that already.
+        may: (loads,).
+        upto: (loads,): the last step of each ends here; `None` = at the top.
+        at_once: (loads,): those that get there in one step; `None` = none.
     """
+    upto = curves.top if upto is None else upto
+    below_w, below = curves.at(np.maximum(level, 0))
+    below_w = np.maximum(below_w, counted)
+    stepwise = may if at_once is None else may & ~at_once
+    found = []
+    for to in range(1, curves.levels):
+        last = may & (upto == to)
+        load = np.flatnonzero((level < to) & (to <= upto) & (stepwise & curves.corners[to] | last))
+        to_w, value = curves.watts[to, load], curves.value[to, load]
+        watts = np.maximum(to_w - below_w[load], 0.0)
+        found.append((load, to, watts, value - below[load]))
+        below_w[load], below[load] = np.maximum(to_w, below_w[load]), value
+    load, levels, watts, value = _joined(found)
+    order = in_order(_LAST_TIER - curves.tier[load], -_merit(value, watts))
+    return Steps(load[order], levels[order], watts[order], np.zeros(len(load), dtype=np.int64))
+
+
+def in_order(rank: Ints, merit: Floats) -> Ints:
+    """Positions by rank, then merit, then position.
+
+    One sort of whole words, many times quicker than of several keys. Merits count to 7 digits.
+    """
+    count = len(rank)
+    bits = merit.astype(np.float32).view(np.int32).astype(np.int64)
+    # The bits of a float rise with it; those of a negative one fall.
+    bits = np.where(bits < 0, _LARGEST - (bits & _LARGEST), bits + _LARGEST)
+    place = count.bit_length()
+    if int(rank.max(initial=0)).bit_length() + 32 + place >= _WORD_BITS:
+        return np.lexsort((bits, rank))
+    word = (rank << (32 + place)) | (bits << place) | np.arange(count)
+    word.sort()
+    return word & ((1 << place) - 1)
+
+
+def enough(steps: Steps, excess_w: Floats) -> Steps:
+    """As few of the first steps of each group as shed its excess; all of them if they are too few.
+
+    Args:
+        steps: the steps.
+        excess_w: (groups,).
+    """
+    return steps.at(steps.spent() - steps.watts < excess_w[steps.group])
+
+
+def fitting(steps: Steps, room_w: Floats) -> Steps:
+    """The first steps of each group, as many as fit into its room.
+
+    Args:
+        steps: the steps.
+        room_w: (groups,).
+    """
+    return steps.at(steps.spent() <= room_w[steps.group])
+
+
+def affordable(steps: Steps, room_w: Floats) -> Ints:
+    """Positions of the steps that fit into their groups' rooms, in their order.
+
+    A load whose next step does not fit is passed over, and with it all that builds on that step.
+
+    Args:
+        steps: the steps; those of one load belong to one group.
+        room_w: (groups,).
+    """
+    room_w = room_w.copy()
     left, kept = np.arange(len(steps)), [np.arange(0)]
     while len(left):
         ahead = steps.at(left)
-        count = fitting(ahead, room_w)
-        kept.append(left[:count])
-        room_w -= float(ahead.watts[:count].sum())
-        left = left[count:]
+        fits = ahead.spent() <= room_w[ahead.group]
+        kept.append(left[fits])
+        room_w -= np.bincount(ahead.group[fits], ahead.watts[fits], minlength=len(room_w))
+        left = left[~fits]
         if not len(left):
             break
         # A load's first step that is too big now ends its climb: the further ones come after it.
         load = steps.load[left]
-        too_big = np.flatnonzero(steps.watts[left] > room_w)
+        too_big = np.flatnonzero(steps.watts[left] > room_w[steps.group[left]])
         ends = np.full(int(load.max()) + 1, len(left))
         np.minimum.at(ends, load[too_big], too_big)
         left = left[np.arange(len(left)) < ends[load]]
-    return np.concatenate(kept)
+    return np.sort(np.concatenate(kept))
 
 
-def _grid(loads: Loads, may: Bools, wanted: _Wanted) -> tuple[Ints, Ints]:
-    levels = np.arange(loads.watts.shape[1])[None, :]
-    load, to = np.nonzero(wanted(levels) & may[:, None])
-    return load.astype(np.int64), to.astype(np.int64)
+def _down(
+    curves: Curves,
+    level: Ints,
+    counted: Floats,
+    levels: Iterable[int],
+    wanted: Iterable[Bools],
+    group: Ints | None,
+    *,
+    sleep_last: bool = False,
+) -> Steps:
+    above_w, above = counted.copy(), curves.at(np.maximum(level, 0))[1]
+    found = []
+    for to, those in zip(levels, wanted, strict=True):
+        # The last load first: the way up is the way down backwards.
+        load = np.flatnonzero(those)[::-1]
+        to_w, value = curves.watts[to, load], curves.value[to, load]
+        found.append((load, to, np.maximum(above_w[load] - to_w, 0.0), above[load] - value))
+        above_w[load], above[load] = to_w, value
+    load, to_level, watts, value = _joined(found)
+    rank = curves.tier[load]
+    if sleep_last:
+        rank = rank + np.where(to_level == 0, _LAST_TIER + 1, 0)
+    groups = np.zeros(len(load), dtype=np.int64) if group is None else group[load]
+    order = in_order(groups * (2 * _LAST_TIER + 2) + rank, _merit(value, watts))
+    return Steps(load[order], to_level[order], watts[order], groups[order])
+
+
+def _joined(found: list[tuple[Ints, int, Floats, Floats]]) -> tuple[Ints, Ints, Floats, Floats]:
+    """Loads, levels, watts and values of all steps."""
+    if not found:
+        return np.arange(0), np.arange(0), np.zeros(0), np.zeros(0)
+    to = np.repeat([to for _, to, _, _ in found], [len(load) for load, _, _, _ in found])
+    load, watts, value = (np.concatenate([step[part] for step in found]) for part in (0, 2, 3))
+    return load, to, watts, value
+
+
+def _merit(value: Floats, watts: Floats) -> Floats:
+    """Value per watt; of a step that takes no watts: without end."""
+    merit: Floats = np.divide(value, watts, out=np.full(len(value), np.inf), where=watts > 0)
+    return merit

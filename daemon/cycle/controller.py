@@ -4,8 +4,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from daemon.allocation.allocate import Ahead, Plan, Situation, allocate, ramp_ceiling_w
-from daemon.allocation.memory import UNKNOWN, LoadMemory, adopted, counted_w, observed, ordered
+from daemon.allocation.allocate import allocate
+from daemon.allocation.counting import Look
+from daemon.allocation.learning import adopted, observed
+from daemon.allocation.memory import UNKNOWN, LoadMemory, ordered
+from daemon.allocation.ramp import ramp_ceiling_w, ramp_lead_w
+from daemon.allocation.situation import Ahead, Plan, Situation
 from daemon.authority.machine import (
     Authority,
     Event,
@@ -27,6 +31,7 @@ from daemon.metering.site_power import SitePower
 from daemon.table import SiteTable, Snapshot
 from daemon.table.table import Floats
 from drivers.ports import Fleet
+from drivers.quantity import Quantity
 
 _FIRST_PICTURE_S = 10.0
 _MARGIN = 0.003
@@ -34,6 +39,8 @@ _NOISE_MARGIN = 3.0
 _DEADBAND = 0.002
 _GRACE_S = 3.0
 _AHEAD_S = 4.0
+_FOLLOWS_S = 300.0
+_FOLLOWS_AT_MOST = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +106,8 @@ class Controller:
         self._started_s = now.monotonic_s
         self._last_s = now.monotonic_s
         self.metering = Metering(layout.instruments, layout.loads, uncontrolled_w)
+        self._follows = 0.0
+        """W of cooling for each W of the loads."""
         self._ceiling_w = 0.0
         self._largest_step_w = float(np.diff(layout.loads.watts, axis=1).max(initial=0.0))
         self._settle_until_s = -np.inf
@@ -150,8 +159,10 @@ class Controller:
         seen = self.metering.loads(snapshot, self._expected_w(now))
         measured_w, setpoint_w = seen.measured_w, seen.setpoint_w
         self.memory = adopted(self.memory, loads, measured_w, setpoint_w)
-        self.memory = observed(self.memory, loads, measured_w, seen.sampled_s, now.monotonic_s)
-        counted = counted_w(self.memory, loads, measured_w, now.monotonic_s)
+        output = self._output(snapshot)
+        self.memory = observed(self.memory, loads, measured_w, seen.sampled_s, now.monotonic_s, output)
+        look = Look(self.memory, loads, measured_w, now.monotonic_s)
+        counted = look.counted_w
         in_flight_s = now.monotonic_s - self.dispatcher.last_sent_s
         power = self._power = self.metering.site(snapshot, seen, counted, in_flight_s)
 
@@ -159,10 +170,19 @@ class Controller:
         if snapshot.complete or now.monotonic_s - self._started_s >= _FIRST_PICTURE_S:
             if self._planned_from_s is None:
                 self._planned_from_s = now.monotonic_s
-            plan = self._plan(measured_w, counted, now, power, dt_s)
+            plan = self._plan(look, now, power, dt_s)
             orders = self._order(plan, measured_w, counted, setpoint_w, now)
         self.last = self._result(now, snapshot, power, seen, plan, orders, counted)
         return self.last
+
+    def _output(self, snapshot: Snapshot) -> Floats:
+        """(loads,): TH/s or GPUs at work; NaN = not known."""
+        loads = self.layout.loads
+        output = np.full(len(loads), np.nan)
+        for index, quantity in ((loads.hashes, Quantity.HASHRATE), (loads.gpus, Quantity.GPU_ACTIVE)):
+            if len(index):
+                output[index] = snapshot.fresh(quantity)[loads.rows[index]]
+        return output
 
     def _tick(self, *, records_writable: bool) -> Tick:
         """What the last cycle saw of the meter."""
@@ -180,24 +200,32 @@ class Controller:
     def _uncontrolled_w(self) -> float:
         return (self.metering.uncontrolled_w or 0.0) + self.metering.cooling_w
 
-    def _plan(self, measured_w: Floats, counted: Floats, now: Moment, power: SitePower, dt_s: float) -> Plan:
+    def _plan(self, look: Look, now: Moment, power: SitePower, dt_s: float) -> Plan:
         limit_w = float(self.verdict.limit_w)
+        rate_w_per_s = self.policy.ramp_up_w_per_s
+        draw_w = look.loads_w + self._uncontrolled_w()
         self._ceiling_w = ramp_ceiling_w(
-            self._ceiling_w,
-            limit_w,
-            float(counted.sum()) + self._uncontrolled_w(),
-            self.policy.ramp_up_w_per_s,
-            dt_s,
-            self._largest_step_w,
+            self._ceiling_w, limit_w, draw_w, rate_w_per_s, dt_s, self._largest_step_w
         )
+        self._follow(look.loads_w, dt_s)
         situation = replace(
-            self._situation(limit_w, measured_w, now),
+            self._situation(limit_w, look.measured_w, now),
             deadline_s=max(self._settle_until_s, now.monotonic_s + _GRACE_S),
             ceiling_w=self._ceiling_w,
             may_rise=self._may_rise(power, now),
             ahead=self._ahead(now),
+            at_once_w=ramp_lead_w(rate_w_per_s, self._largest_step_w),
         )
-        return allocate(situation, self.layout.loads, self.layout.circuits, self.memory)
+        return allocate(situation, look, self.layout.circuits)
+
+    def _follow(self, loads_w: float, dt_s: float) -> None:
+        """Learn slowly how much cooling follows the loads."""
+        cooling_w = self.metering.cooling_w
+        if loads_w <= 0 or cooling_w <= 0:
+            return
+        share = min(cooling_w / loads_w, _FOLLOWS_AT_MOST)
+        weight = 1.0 if self._follows == 0 else min(1.0, dt_s / _FOLLOWS_S)
+        self._follows += weight * (share - self._follows)
 
     def _situation(self, limit_w: float, measured_w: Floats, now: Moment) -> Situation:
         """A limit that is to be met within the settling window, with nothing else in the way."""
@@ -212,6 +240,8 @@ class Controller:
             deadband_w=_DEADBAND * limit_w,
             ceiling_w=limit_w,
             may_rise=True,
+            cooling_w=self.metering.cooling_w,
+            follows=self._follows,
         )
 
     def _margin_w(self, limit_w: float) -> float:
@@ -299,5 +329,7 @@ class Controller:
         """What would be done under a limit, without doing it; `None` before the first full picture."""
         if self.last is None or self.last.plan is None:
             return None
-        situation = self._situation(float(limit_w), self.last.loads_power.measured_w, now)
-        return allocate(situation, self.layout.loads, self.layout.circuits, self.memory)
+        measured_w = self.last.loads_power.measured_w
+        situation = self._situation(float(limit_w), measured_w, now)
+        look = Look(self.memory, self.layout.loads, measured_w, now.monotonic_s)
+        return allocate(situation, look, self.layout.circuits)

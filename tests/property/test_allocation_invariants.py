@@ -7,8 +7,9 @@ import numpy as np
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from daemon.allocation.allocate import Ahead, Plan, allocate
+from daemon.allocation.allocate import allocate
 from daemon.allocation.loads import Bools, Tier
+from daemon.allocation.situation import Ahead, Plan
 from tests.world.paper_loads import MINER, RACK, STOCK, Park, loads_of, profile_of
 
 RESTING = profile_of(name="resting", min_off_s=120.0, latency_down_s=8.0, settle_s=12.0)
@@ -98,7 +99,8 @@ def test_at_the_deadline_the_limit_is_met_or_every_load_that_could_still_help_sl
 ) -> None:
     plan = planned(park, share, deadline_s=park.now_s + in_s)
     if plan.at_deadline_w > plan.target_w + ROUNDING_W:
-        fast = helpful(park) & (park.loads.latency_down_s <= in_s)
+        # A load whose order may come late is not counted on: 5 % take longer than their profile says.
+        fast = helpful(park) & (1.3 * park.loads.latency_down_s <= in_s)
         assert (plan.level[fast] == 0).all()
 
 
@@ -188,8 +190,8 @@ def test_levels_stay_on_the_scale_and_the_unknown_and_the_excluded_where_they_ar
 def test_equal_situations_give_equal_plans(park: Park, share: float, in_s: float) -> None:
     situation = park.situation(share * float(park.loads.nameplate_w.sum()), deadline_s=park.now_s + in_s)
     memory = replace(park.memory, level=park.memory.level.copy())
-    first = allocate(situation, park.loads, park.circuits, park.memory)
-    second = allocate(situation, park.loads, park.circuits, memory)
+    first = allocate(situation, park.seen(), park.circuits)
+    second = allocate(situation, replace(park.seen(), memory=memory), park.circuits)
     assert (first.level == second.level).all()
     assert (first.counted_w == second.counted_w).all()
     assert (park.memory.level == memory.level).all()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from daemon.allocation.allocate import ramp_ceiling_w
+from daemon.allocation.ramp import ramp_ceiling_w
 from tests.world.paper_loads import MINER, RACK, Park, loads_of
 
 # --- the ramp ---

@@ -6,7 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from daemon.allocation.memory import UNKNOWN, LoadMemory, adopted, counted_w, observed, tolerated_w
+from daemon.allocation.counting import Look
+from daemon.allocation.learning import adopted, observed
+from daemon.allocation.memory import UNKNOWN, LoadMemory, tolerated_w
 from tests.world.paper_loads import MINER, RACK, STOCK, Park, loads_of, profile_of
 
 NAN = math.nan
@@ -86,7 +88,7 @@ def test_unknown_at_nameplate() -> None:
     loads = loads_of(MINER, RACK)
     memory = LoadMemory.fresh(loads)
     assert memory.level.tolist() == [UNKNOWN, UNKNOWN]
-    assert counted_w(memory, loads, np.array([NAN, NAN]), 5.0).tolist() == [3500, 20400]
+    assert Look(memory, loads, np.array([NAN, NAN]), 5.0).counted_w.tolist() == [3500, 20400]
 
 
 def test_a_measurement_that_began_before_the_window_was_over_proves_nothing() -> None:

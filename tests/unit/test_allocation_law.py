@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from daemon.allocation.allocate import Ahead
 from daemon.allocation.loads import Tier
+from daemon.allocation.situation import Ahead
 from tests.world.paper_loads import MINER, RACK, STOCK, Park, loads_of, profile_of
 
 
@@ -59,9 +59,9 @@ def test_what_a_load_counts_at_decides_not_what_it_draws() -> None:
 
 def test_who_earns_least_per_watt_goes_first_and_comes_back_last() -> None:
     park = Park(loads_of(RACK, MINER, STOCK))
-    assert park.plan(26_900).level.tolist() == [3, 4, 1]
-    down = park.plan(16_000).level
-    assert (down[0] > 0, down[1], down[2]) == (True, 0, 0)
+    assert park.plan(26_900).level.tolist() == [3, 3, 2]
+    assert park.plan(26_500).level.tolist() == [3, 4, 1]
+    assert park.plan(12_600).level.tolist() == [1, 0, 0]
     park.at(0, 0, 0)
     assert park.plan(12_700, ceiling_w=12_700).level.tolist() == [1, 0, 0]
 
@@ -130,8 +130,8 @@ def test_bridging_reduces_what_is_worth_more_before_it_puts_anything_to_sleep() 
     park = Park(loads_of(*[STOCK] * 4, *[MINER] * 2, RACK))
     plan = park.plan(29_000, deadline_s=park.now_s + 10)
     assert plan.late_w > 0
-    assert plan.level[4:6].tolist() == [1, 1]
-    assert 0 < plan.level[6] < 3
+    assert plan.level[4:].min() > 0
+    assert plan.level[6] < 3
 
 
 def test_bridging_is_released_as_the_slow_ones_fall() -> None:

@@ -6,10 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from daemon.allocation.allocate import Plan, Situation, allocate
+from daemon.allocation.allocate import allocate
 from daemon.allocation.circuits import Circuits
+from daemon.allocation.counting import Look
+from daemon.allocation.learning import observed
 from daemon.allocation.loads import Economics, Loads, LoadSpec, Tier
-from daemon.allocation.memory import LoadMemory, counted_w, observed, ordered
+from daemon.allocation.memory import LoadMemory, ordered
+from daemon.allocation.situation import Plan, Situation
 from daemon.table.table import Floats
 from drivers.profile import (
     FieldPoint,
@@ -133,12 +136,15 @@ class Park:
         return replace(situation, **changes)
 
     def plan(self, limit_w: float, **changes: Any) -> Plan:
-        return allocate(self.situation(limit_w, **changes), self.loads, self.circuits, self.memory)
+        return allocate(self.situation(limit_w, **changes), self.seen(), self.circuits)
+
+    def seen(self) -> Look:
+        """The loads as a cycle sees them now."""
+        return Look(self.memory, self.loads, self.measured_w, self.now_s)
 
     def carry_out(self, plan: Plan) -> None:
         """Order a plan; nothing has followed yet."""
-        counted = counted_w(self.memory, self.loads, self.measured_w, self.now_s)
-        self.memory = ordered(self.memory, plan.level, self.measured_w, counted, self.now_s)
+        self.memory = ordered(self.memory, plan.level, self.measured_w, self.counted(), self.now_s)
 
     def at(self, *levels: int) -> "Park":
         """Have the loads been at these levels for ever."""
@@ -154,4 +160,4 @@ class Park:
         self.memory = observed(self.memory, self.loads, self.measured_w, sampled_s, self.now_s)
 
     def counted(self) -> Floats:
-        return counted_w(self.memory, self.loads, self.measured_w, self.now_s)
+        return self.seen().counted_w

@@ -1,0 +1,81 @@
+"""What loads count at: the most that each may draw without another order."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from daemon.allocation.loads import Bools, Loads
+from daemon.allocation.memory import UNKNOWN, LoadMemory, tolerated_w
+from daemon.table.table import Floats
+
+_UNSEEN_S = 3.0
+
+
+@dataclass(frozen=True)
+class Look:
+    """The loads as one cycle sees them. What several parts of the cycle ask for is worked out once."""
+
+    memory: LoadMemory
+    loads: Loads
+    measured_w: Floats
+    """(loads,): fresh power; NaN = absent."""
+    now_s: float
+
+    @cached_property
+    def missing(self) -> Bools:
+        """(loads,): not measured for longer than a blip."""
+        return self.memory.missing(self.loads, self.now_s)
+
+    @cached_property
+    def all_answer(self) -> bool:
+        """No load is missing."""
+        return not self.missing.any()
+
+    @cached_property
+    def in_window(self) -> Bools:
+        """(loads,): so shortly after an order that the load counts as commanded."""
+        return self.memory.in_window(self.loads, self.now_s)
+
+    @cached_property
+    def all_settled(self) -> bool:
+        """No load is in its settle window."""
+        return not self.in_window.any()
+
+    @cached_property
+    def counted_w(self) -> Floats:
+        """(loads,): the most that each may draw without another order.
+
+        Within its settle window: as commanded. Afterwards, obeying: the learned power of its level, even
+        if it draws less. Not obeying: measured if fresh, else nameplate. Unknown or not answering: nameplate.
+        """
+        memory = self.memory
+        commanded_w = memory.at_level_w()
+        if memory.all_obey and memory.all_known and self.all_answer:
+            return commanded_w
+        fresh = np.isfinite(self.measured_w)
+        disobeying_w = np.where(fresh, np.maximum(self.measured_w, commanded_w), self.loads.nameplate_w)
+        counted = np.where(memory.obeys & ~self.missing, commanded_w, disobeying_w)
+        return np.where(memory.level == UNKNOWN, self.loads.nameplate_w, counted)
+
+    @cached_property
+    def loads_w(self) -> float:
+        """What the loads count at together."""
+        return float(self.counted_w.sum())
+
+    @cached_property
+    def overdue(self) -> Bools:
+        """(loads,): in their settle window, and seen not to follow when their order should have arrived.
+
+        Those that were not seen at all since then, a poll and a moment later, are overdue as well.
+        """
+        if self.all_settled:
+            return self.in_window
+        memory = self.memory
+        arrives_s = memory.ordered_s + self.loads.latency_down_s
+        seen = memory.seen_s >= arrives_s
+        unseen = ~seen & (self.now_s >= arrives_s + self.loads.period_s + _UNSEEN_S)
+        drew_w = np.where(np.isfinite(self.measured_w), self.measured_w, memory.before_w)
+        follows = drew_w <= tolerated_w(memory.at_level_w())
+        late: Bools = self.in_window & (unseen | (seen & ~follows))
+        return late

@@ -1,0 +1,131 @@
+"""The last fit: the room that a walk in merit order leaves, used by other levels of the same loads."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from daemon.allocation.curves import Curves
+from daemon.allocation.loads import Bools, Ints
+from daemon.allocation.steps import in_order
+from daemon.table.table import Floats
+
+_TIER = 1e4
+"""The value of a tier's output stands so far above that of the one below."""
+_PAIRS = 100_000
+"""That are looked at, over all groups together."""
+_FEWEST = 6
+_MOST = 60
+"""Loads of a group that are looked at."""
+_NEVER = 1e18
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Between which levels loads may be set, and where they were before the walk."""
+
+    free: Bools
+    """(loads,): may be set at all."""
+    low: Ints
+    high: Ints
+    before: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class _Moves:
+    """Single loads to other levels: (groups, places). The first place is to leave all as it is."""
+
+    load: Ints
+    to: Ints
+    watts: Floats
+    value: Floats
+    more: Ints
+    """How many loads more are ordered about by it: −1, 0 or 1."""
+
+    def at(self, group: Ints, place: Ints) -> tuple[Ints, Ints]:
+        """Loads and levels of some of them."""
+        real = self.load[group, place] >= 0
+        return self.load[group, place][real], self.to[group, place][real]
+
+
+def fitted(
+    curves: Curves, level: Ints, span: Span, group: Ints, room_w: Floats, allowed_w: Floats | None
+) -> Ints:
+    """Levels that make more of the room of each group: one load up, or one up and another down.
+
+    No load more is ordered about than the walk did. The choice is the best of a set of moves that does
+    not depend on the room, and none gives watts back: less room never leads to a larger sum.
+
+    Args:
+        curves: what the loads draw and earn.
+        level: (loads,): where the walk left them.
+        span: what may be changed.
+        group: (loads,): whose room each load uses.
+        room_w: (groups,): what the walk left.
+        allowed_w: (loads,): what else bounds a load's rise; `None` = nothing.
+    """
+    wide = np.sqrt(_PAIRS / len(room_w)) / curves.levels
+    count = int(np.clip(wide, _FEWEST, _MOST))
+    may_rise = span.free & (level < span.high) & (room_w > 0)[group]
+    may_fall = span.free & (level > span.low) & (room_w > 0)[group]
+    ups = _moves(curves, level, span, _nearest(curves, level, may_rise, group, count, 1), len(room_w), 1)
+    downs = _moves(curves, level, span, _nearest(curves, level, may_fall, group, count, -1), len(room_w), -1)
+    if allowed_w is not None:
+        ups.value[ups.watts > allowed_w[ups.load]] = -_NEVER
+    watts = ups.watts[:, :, None] - downs.watts[:, None, :]
+    works = (watts >= 0) & (watts <= room_w[:, None, None])
+    works &= ups.more[:, :, None] + downs.more[:, None, :] <= 0
+    works &= ups.load[:, :, None] != downs.load[:, None, :]
+    value = np.where(works, ups.value[:, :, None] - downs.value[:, None, :], 0.0)
+    groups = np.arange(len(room_w))
+    up, down = np.divmod(value.reshape(len(room_w), -1).argmax(axis=1), downs.load.shape[1])
+    better = groups[value[groups, up, down] > 0]
+    level = level.copy()
+    for load, to in (ups.at(better, up[better]), downs.at(better, down[better])):
+        level[load] = to
+    return level
+
+
+def _nearest(
+    curves: Curves, level: Ints, may: Bools, group: Ints, count: int, way: int
+) -> tuple[Ints, Ints, Ints]:
+    """The loads of every group whose next step the walk would take next: groups, places from 0, loads."""
+    load = np.flatnonzero(may)
+    here, to = level[load], level[load] + way
+    watts = curves.watts[to, load] - curves.watts[here, load]
+    value = curves.value[to, load] - curves.value[here, load]
+    merit = np.divide(value, watts, out=np.full(len(load), np.inf), where=watts != 0)
+    groups = group[load]
+    order = in_order(groups * 4 + (curves.tier[load] if way < 0 else 2 - curves.tier[load]), -way * merit)
+    load, groups = load[order], groups[order]
+    first = np.flatnonzero(np.diff(groups, prepend=-1))
+    place = np.arange(len(load)) - np.repeat(first, np.diff(np.append(first, len(load))))
+    near = place < count
+    return groups[near], place[near], load[near]
+
+
+def _moves(
+    curves: Curves, level: Ints, span: Span, nearest: tuple[Ints, Ints, Ints], groups: int, way: int
+) -> _Moves:
+    """All that these loads can do in one direction; of watts and value, how much."""
+    group, place, load = nearest
+    levels = curves.levels
+    shape = groups, 1 + (int(place.max(initial=-1)) + 1) * levels
+    moves = _Moves(
+        load=np.full(shape, -1),
+        to=np.zeros(shape, dtype=np.int64),
+        watts=np.zeros(shape),
+        value=np.full(shape, -way * _NEVER),
+        more=np.zeros(shape, dtype=np.int64),
+    )
+    moves.value[:, 0] = 0.0
+    here = level[load]
+    for to in range(levels):
+        fine = (way * (to - here) > 0) & (to >= span.low[load]) & (to <= span.high[load])
+        who, at = load[fine], (group[fine], 1 + place[fine] * levels + to)
+        before = span.before[who]
+        moves.load[at], moves.to[at] = who, to
+        moves.watts[at] = way * (curves.watts[to, who] - curves.watts[here[fine], who])
+        worth = way * (curves.value[to, who] - curves.value[here[fine], who])
+        moves.value[at] = worth * _TIER ** curves.tier[who]
+        moves.more[at] = (before != to).astype(np.int64) - (before != here[fine])
+    return moves

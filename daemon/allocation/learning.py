@@ -1,0 +1,116 @@
+"""What a look at the loads teaches: where they are, whether they obey, what they draw and produce."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from daemon.allocation.loads import Bools, Loads
+from daemon.allocation.memory import UNKNOWN, LoadMemory, tolerated_w
+from daemon.table.table import Floats
+
+_LEARN_UP = 0.5
+_LEARN_DOWN = 0.2
+_LEARN_WARM_S = 300.0
+"""A load that rose may still be warming up: that it draws less than its level is believed slowly."""
+_LEARN_WITHIN = 0.15
+_TOLERANCE_W = 60.0
+_EARN_S = 300.0
+"""Time constant of what a load is known to produce: a pool that is away for a moment costs it no rank."""
+_EARNS_AT_MOST = 1.2
+_SAME_S = 0.01
+"""Two looks at one measurement differ by no more than rounding."""
+_ALLOWED = 1.04
+"""A set-point may lie so far below a level's nominal power and still mean that level."""
+
+
+def adopted(memory: LoadMemory, loads: Loads, measured_w: Floats, setpoint_w: Floats) -> LoadMemory:
+    """Loads that nobody has ordered yet are taken to be where they are found.
+
+    The set-point that a device says it holds counts more than its power: a miner that warms up, or a rack
+    without jobs, draws little and will draw all. Nothing is written for this.
+    """
+    if memory.all_known:
+        return memory
+    unknown = memory.level == UNKNOWN
+    known_setpoint = np.isfinite(setpoint_w)
+    found = unknown & (known_setpoint | np.isfinite(measured_w))
+    if not found.any():
+        return memory
+    drawing_w = np.where(loads.shows_limit, np.inf, measured_w)[:, None]
+    allowed = loads.watts * _ALLOWED >= setpoint_w[:, None]
+    reaches = np.where(known_setpoint[:, None], allowed, tolerated_w(loads.watts) >= drawing_w)
+    level = np.where(reaches.any(axis=1), reaches.argmax(axis=1), loads.top)
+    return replace(memory, level=np.where(found, np.minimum(level, loads.top), memory.level))
+
+
+def observed(
+    memory: LoadMemory,
+    loads: Loads,
+    measured_w: Floats,
+    sampled_s: Floats,
+    now_s: float,
+    output: Floats | None = None,
+) -> LoadMemory:
+    """After a look at the loads' measured power and output.
+
+    Args:
+        memory: as of the last look.
+        loads: the loads.
+        measured_w: W; NaN = not fresh.
+        sampled_s: when the requests of these measurements went out, monotonic.
+        now_s: monotonic.
+        output: what each produces, in the unit of its profile; NaN = not fresh; `None` = nobody knows.
+    """
+    new = np.isfinite(measured_w) & (sampled_s > memory.seen_s + _SAME_S)
+    if not new.any():
+        return memory
+    memory = replace(memory, seen_s=np.where(new, sampled_s, memory.seen_s))
+    follows = new & (measured_w <= tolerated_w(memory.at_level_w()))
+    learns = new & ~memory.in_window(loads, now_s)
+    if not memory.all_known:
+        learns &= memory.level != UNKNOWN
+    # Running as it likes proves nothing: a load that did not obey has to be seen below its full power.
+    proves = follows & (memory.level < loads.top)
+    obeys = proves | (memory.obeys & (follows | ~learns))
+    learned_w, met = _learned(memory, loads, measured_w, learns)
+    earning = memory.earning
+    if output is not None:
+        earning = _earning(memory, loads, output, learns & (now_s - memory.ordered_s >= _LEARN_WARM_S))
+    return replace(memory, obeys=obeys, learned_w=learned_w, met=met, earning=earning)
+
+
+def _earning(memory: LoadMemory, loads: Loads, output: Floats, learns: Bools) -> Floats:
+    """(loads,): what each produces of what its profile promises; of one that sleeps, as it was."""
+    expected = loads.output[loads.index, np.maximum(memory.level, 0)]
+    runs = np.flatnonzero(learns & (expected > 0) & np.isfinite(output))
+    if not len(runs):
+        return memory.earning
+    share = np.clip(output[runs] / expected[runs], 0.0, _EARNS_AT_MOST)
+    earning = memory.earning.copy()
+    earning[runs] += np.minimum(1.0, loads.period_s[runs] / _EARN_S) * (share - earning[runs])
+    return earning
+
+
+def _learned(memory: LoadMemory, loads: Loads, measured_w: Floats, learns: Bools) -> tuple[Floats, Bools]:
+    """Learned powers, and where they were met, after a look."""
+    level = np.maximum(memory.level, 0)
+    nominal_w = loads.watts[loads.index, level]
+    # Only near what the profile says: a load without work draws less and may return at any moment.
+    near = np.abs(measured_w - nominal_w) <= _LEARN_WITHIN * nominal_w + _TOLERANCE_W
+    rows, level = loads.index[learns & near], level[learns & near]
+    if not len(rows):
+        return memory.learned_w, memory.met
+    error_w = measured_w[rows] - memory.learned_w[rows, level]
+    share_down = np.where(
+        memory.rose[rows], np.minimum(1.0, loads.period_s[rows] / _LEARN_WARM_S), _LEARN_DOWN
+    )
+    learned_w, met = memory.learned_w.copy(), memory.met.copy()
+    learned_w[rows, level] += np.where(error_w > 0, _LEARN_UP, share_down) * error_w
+    met[rows, level] = True
+    awake = level > 0
+    factor = learned_w[rows, level][awake] / loads.watts[rows, level][awake]
+    guessed_w = loads.watts[rows[awake]] * factor[:, None]
+    unmet = ~met[rows[awake]]
+    unmet[:, 0] = False  # asleep, a unit's deviation at work says nothing
+    learned_w[rows[awake]] = np.where(unmet, guessed_w, learned_w[rows[awake]])
+    return np.maximum.accumulate(learned_w, axis=1), met
