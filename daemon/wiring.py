@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +51,7 @@ from drivers.address import MqttAddress
 from drivers.device import Device
 from drivers.fleet import build_fleet
 from drivers.ports import Fleet, FleetSink, TopicBus
+from drivers.profile import at_once
 
 STOP_S = 5.0
 """What a stop may take over saying goodbye."""
@@ -120,8 +121,13 @@ class SiteDaemon:
         self._link = outside.link(config, self._will)
         over_mqtt = any(isinstance(device.address, MqttAddress) for device in config.devices)
         self._lane = outside.lane(config) if over_mqtt else None
-        self._table = SiteTable([device.period_s for device in config.devices])
-        self._fleet = _fleet(config, self._table, self._lane, outside.entropy)
+        devices = _devices(config)
+        self._table = SiteTable(
+            [device.period_s for device in devices],
+            {row: device.profile.slow_quantities for row, device in enumerate(devices)},
+        )
+        self._fleet = _fleet(devices, self._table, self._lane, outside.entropy)
+        self._table.decode_with(self._fleet)
         self._ready = False
         self._watched_s = -1e9
         self._told_state: tuple[Moment, LedgerHead, dict[str, Any]] | None = None
@@ -341,6 +347,7 @@ class SiteDaemon:
         metrics.state(result.verdict.authority.state.value)
         metrics.devices(device_counts(self._loop.controller, result))
         metrics.polls(self._fleet.counters())
+        metrics.poll_lagged(self._fleet.poll_lag_s())
         metrics.messages_refused(self._refused)
         metrics.over_limit(self._loop.over_limit_s)
         metrics.ledger(head.seq, head.acked_seq)
@@ -363,9 +370,20 @@ class SiteDaemon:
             notifier.status(line)
 
 
-def _fleet(config: Config, sink: FleetSink, bus: TopicBus | None, entropy: Entropy) -> Fleet:
-    devices = [
-        Device(device.id, device.profile, device.address, device.period_s) for device in config.devices
+def _devices(config: Config) -> list[Device]:
+    """As the drivers know them. What settles has its readings taken together."""
+    points = frozenset(SiteLayout.of(config).points)
+    return [
+        Device(
+            device.id,
+            at_once(device.profile) if row in points else device.profile,
+            device.address,
+            device.period_s,
+        )
+        for row, device in enumerate(config.devices)
     ]
+
+
+def _fleet(devices: Sequence[Device], sink: FleetSink, bus: TopicBus | None, entropy: Entropy) -> Fleet:
     seed = int(entropy.uniform(0, 2**31))
     return build_fleet(devices, sink, bus, random.Random(seed))  # noqa: S311 - jitter of back-offs, no secret

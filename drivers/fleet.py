@@ -4,6 +4,9 @@ import asyncio
 import random
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 from drivers.address import ModbusTcpAddress, MqttAddress, address_problem
 from drivers.device import Device
 from drivers.errors import AddressError
@@ -33,6 +36,13 @@ class SiteFleet:
             for result, count in fleet.counters().items():
                 total[result] = total.get(result, 0) + count
         return total
+
+    def decode_into(self, values: npt.NDArray[np.float64]) -> None:
+        for fleet in self._fleets:
+            fleet.decode_into(values)
+
+    def poll_lag_s(self) -> float:
+        return max((fleet.poll_lag_s() for fleet in self._fleets), default=0.0)
 
 
 def build_fleet(

@@ -3,9 +3,12 @@
 Times are seconds of the event loop's monotonic clock (`loop.time()`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from enum import StrEnum
 from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 from drivers.quantity import Quantity
 
@@ -40,8 +43,17 @@ class WriteResult(StrEnum):
 class FleetSink(Protocol):
     """Where a fleet puts what it learns. Called on the event loop; must not block or raise."""
 
+    def swept(self, row: int, started: float, slow: bool) -> None:  # noqa: FBT001  by position: it is cheaper
+        """One sweep of a device succeeded; what it brought is in what `Fleet.decode_into` writes.
+
+        Args:
+            row: the device's row, its index in the fleet's list of devices.
+            started: when the request went out: a value is not younger than this.
+            slow: the sweep of the device's slow points, which is one of its own.
+        """
+
     def sampled(self, row: int, values: Mapping[Quantity, float | None], started: float) -> None:
-        """One sweep of a device succeeded.
+        """What a device said by itself, one message at a time.
 
         Args:
             row: the device's row, its index in the fleet's list of devices.
@@ -51,6 +63,12 @@ class FleetSink(Protocol):
 
     def failed(self, row: int, reason: Absence) -> None:
         """A sweep of a device failed: its values are absent from now on, with this reason."""
+
+    def refused(self, row: int, quantities: Collection[Quantity]) -> None:
+        """A device does not let itself be asked for these; replaces what was said before.
+
+        Its other values go on.
+        """
 
     def written(self, row: int, watts: float | None, result: WriteResult, started: float) -> None:
         """A set-point write ended. `watts` as in `Fleet.order`; `started` = when it went out."""
@@ -70,7 +88,13 @@ class Fleet(Protocol):
         """
 
     def counters(self) -> Mapping[str, int]:
-        """Polls so far by result: `ok` and every `Absence`."""
+        """Polls so far by result: `ok`, every `Absence`, and `missed` = skipped for want of time."""
+
+    def decode_into(self, values: npt.NDArray[np.float64]) -> None:
+        """Write what was swept since the last call: (devices, quantities), NaN = not available."""
+
+    def poll_lag_s(self) -> float:
+        """How late the polls were at worst since this was last asked; 0 = never late."""
 
 
 TopicHandler = Callable[[str, bytes, bool], None]

@@ -108,7 +108,7 @@ def device_objects(controller: Controller, result: CycleResult) -> list[dict[str
             "circuit": device.circuit,
             "status": result.snapshot.status(row).value,
             "age_s": _rounded(float(result.snapshot.age_s[row])),
-            "absent": None if (reason := result.snapshot.reasons[row]) is None else reason.value,
+            "absent": None if (reason := result.snapshot.reason(row)) is None else reason.value,
             "values": {
                 quantity.value: value
                 for quantity in QUANTITIES

@@ -1,105 +1,89 @@
-"""The site table: columns of values with age and quality, and the frozen snapshot of a cycle."""
+"""The site table: columns of values with age and quality, frozen once per cycle."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from array import array
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from daemon.table.snapshot import (
+    REASON_CODE,
+    DeviceStatus,
+    Floats,
+    SlowAges,
+    Snapshot,
+    WriteOutcome,
+    stale_after_s,
+)
 from drivers.ports import Absence, WriteResult
+from drivers.profile import SLOW_S
 from drivers.quantity import COLUMN, QUANTITIES, Quantity
 
-Floats = npt.NDArray[np.float64]
+__all__ = ["DeviceStatus", "Floats", "SiteTable", "Snapshot", "WriteOutcome", "stale_after_s"]
 
-STALE_POLLS = 3
-STALE_S = 6.0
-DOWN_S = 60.0
-
-
-def stale_after_s(period_s: float) -> float:
-    """Age from which a value polled every `period_s` is no longer fresh: 3 polls or 6 s."""
-    return max(min(STALE_POLLS * period_s, STALE_S), period_s + 1.0)
+SLOW_STALE_S = 3 * SLOW_S
+"""Age from which a slow point is no longer fresh: 3 polls, for in between nothing is expected of it."""
 
 
-class DeviceStatus(StrEnum):
-    """How a device answers."""
+class Decoder(Protocol):
+    """Where the raw words of swept devices lie; a fleet is one."""
 
-    OK = "ok"
-    SUSPECT = "suspect"
-    """Its values are stale or absent."""
-    DOWN = "down"
-    """Nothing for a minute."""
-
-
-@dataclass(frozen=True, slots=True)
-class WriteOutcome:
-    """How a set-point write ended; times are monotonic seconds."""
-
-    row: int
-    watts: float | None
-    result: WriteResult
-    started_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """The site as one cycle sees it. The arrays are read-only."""
-
-    monotonic_s: float
-    values: Floats
-    """(devices, quantities); NaN = absent."""
-    age_s: Floats
-    """(devices,): since the request of the last good sweep went out; inf = never."""
-    stale_after_s: Floats
-    reasons: tuple[Absence | None, ...]
-    outcomes: tuple[WriteOutcome, ...]
-    """Writes that ended since the last snapshot."""
-    complete: bool
-    """Every device has answered or failed at least once."""
-    watched_s: float
-    """How long the table has been filled."""
-
-    def fresh(self, quantity: Quantity) -> Floats:
-        """(devices,): the values that are present and not stale; NaN elsewhere."""
-        column = self.values[:, COLUMN[quantity]]
-        return np.where(self.age_s <= self.stale_after_s, column, np.nan)
-
-    def value(self, row: int, quantity: Quantity) -> float | None:
-        """One device's last value, however old; `None` = absent."""
-        value = float(self.values[row, COLUMN[quantity]])
-        return None if np.isnan(value) else value
-
-    def status(self, row: int) -> DeviceStatus:
-        """How the device answers."""
-        if self.age_s[row] <= self.stale_after_s[row]:
-            return DeviceStatus.OK
-        silent_s = min(self.age_s[row], self.watched_s)
-        return DeviceStatus.DOWN if silent_s > DOWN_S else DeviceStatus.SUSPECT
+    def decode_into(self, values: Floats) -> None:
+        """Write what was swept since the last call: (devices, quantities), NaN = not available."""
 
 
 class SiteTable:
-    """Takes what the fleet learns (`drivers.ports.FleetSink`) and freezes it once per cycle."""
+    """Takes what the fleet learns (`drivers.ports.FleetSink`) and freezes it once per cycle.
 
-    def __init__(self, periods_s: Sequence[float]) -> None:
+    Args:
+        periods_s: polling period by row.
+        slow: the slow points of a device, by row; a row without any need not be there.
+    """
+
+    def __init__(
+        self, periods_s: Sequence[float], slow: Mapping[int, Collection[Quantity]] | None = None
+    ) -> None:
         rows = len(periods_s)
-        self._values = np.full((rows, len(QUANTITIES)), np.nan)
-        self._started_s = np.full(rows, -np.inf)
+        # By column: every reader takes one whole.
+        self._values = np.full((rows, len(QUANTITIES)), np.nan, order="F")
+        # Single items are put into arrays of the standard library: into numpy's it costs several times more.
+        self._started = array("d", [-np.inf]) * rows
+        self._slow_started = array("d", [-np.inf]) * rows
+        self._reasons = bytearray([REASON_CODE[Absence.NEVER_READ]]) * rows
+        self._refused = bytearray(rows)
         self._stale_after_s = np.array([stale_after_s(period) for period in periods_s])
-        self._reasons: list[Absence | None] = [Absence.NEVER_READ] * rows
+        self._slow_points = np.zeros((rows, len(QUANTITIES)), dtype=np.bool_, order="F")
+        for row, quantities in (slow or {}).items():
+            self._slow_points[row, [COLUMN[quantity] for quantity in quantities]] = True
+        self._has_slow = bool(self._slow_points.any())
         self._outcomes: list[WriteOutcome] = []
         self._first_s: float | None = None
+        self._decoder: Decoder | None = None
+
+    def decode_with(self, decoder: Decoder) -> None:
+        """Where `freeze` takes from what was only reported as swept."""
+        self._decoder = decoder
+
+    def swept(self, row: int, started: float, slow: bool) -> None:  # noqa: FBT001  FleetSink
+        if slow:
+            self._slow_started[row] = started
+        else:
+            self._started[row] = started
+            self._reasons[row] = 0
 
     def sampled(self, row: int, values: Mapping[Quantity, float | None], started: float) -> None:
         for quantity, value in values.items():
             # NaN and infinity are a device's nonsense, not numbers to control by.
             present = value is not None and np.isfinite(value)
             self._values[row, COLUMN[quantity]] = value if present else np.nan
-        self._started_s[row] = started
-        self._reasons[row] = None
+        self._started[row] = started
+        self._reasons[row] = 0
 
     def failed(self, row: int, reason: Absence) -> None:
-        self._reasons[row] = reason
+        self._reasons[row] = REASON_CODE[reason]
+
+    def refused(self, row: int, quantities: Collection[Quantity]) -> None:
+        self._refused[row] = sum(1 << COLUMN[quantity] for quantity in quantities)
 
     def written(self, row: int, watts: float | None, result: WriteResult, started: float) -> None:
         self._outcomes.append(WriteOutcome(row, watts, result, started))
@@ -108,18 +92,31 @@ class SiteTable:
         """The table as of now; the outcomes are handed over once."""
         if self._first_s is None:
             self._first_s = monotonic_s
-        values = self._values.copy()
-        values.setflags(write=False)
-        age_s = monotonic_s - self._started_s
-        age_s.setflags(write=False)
+        if self._decoder is not None:
+            self._decoder.decode_into(self._values)
+        values = self._values.copy(order="K")
+        age_s = monotonic_s - np.frombuffer(self._started)
+        # A copy: a snapshot stays as it is.
+        reasons = np.frombuffer(bytes(self._reasons), dtype=np.uint8)
+        for column in (values, age_s):
+            column.setflags(write=False)
         outcomes, self._outcomes = tuple(self._outcomes), []
         return Snapshot(
             monotonic_s=monotonic_s,
             values=values,
             age_s=age_s,
             stale_after_s=self._stale_after_s,
-            reasons=tuple(self._reasons),
+            slow=self._slow_ages(monotonic_s),
+            reasons=reasons,
+            refused=np.frombuffer(bytes(self._refused), dtype=np.uint8),
             outcomes=outcomes,
-            complete=Absence.NEVER_READ not in self._reasons,
+            complete=not bool((reasons == REASON_CODE[Absence.NEVER_READ]).any()),
             watched_s=monotonic_s - self._first_s,
         )
+
+    def _slow_ages(self, monotonic_s: float) -> SlowAges | None:
+        if not self._has_slow:
+            return None
+        age_s = monotonic_s - np.frombuffer(self._slow_started)
+        age_s.setflags(write=False)
+        return SlowAges(self._slow_points, age_s, SLOW_STALE_S)

@@ -44,6 +44,11 @@ class Breaker:
         self._probe_at = 0.0
 
     @property
+    def has_failed(self) -> bool:
+        """Whether its last request failed."""
+        return self._failures > 0
+
+    @property
     def is_open(self) -> bool:
         """Whether only probes get through."""
         return self._failures >= FAILURES_TO_OPEN

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from drivers.profile import RegisterPoint, TextPoint, WordOrder, WordType
 
 MOST_POWER = 10
-"""A larger power of ten is no scale factor (SunSpec allows -10 to 10)."""
+"""A larger power of ten, or a broken one, is no scale factor (SunSpec allows -10 to 10)."""
 
 _CODES = {
     WordType.U16: "H",
@@ -27,15 +27,6 @@ _FLOATS = frozenset({WordType.F32, WordType.F64})
 def struct_code(kind: WordType) -> str:
     """The `struct` code of a big-endian value of that type."""
     return _CODES[kind]
-
-
-def sentinel_value(point: RegisterPoint) -> float | None:
-    """The sentinel as the number that its raw words unpack to; `None` without one, or if it is a NaN."""
-    if point.sentinel is None:
-        return None
-    raw = point.sentinel.to_bytes(2 * point.type.words, "big")
-    (value,) = _VALUE[point.type].unpack(raw)
-    return None if math.isnan(value) else value
 
 
 def decode_words(point: RegisterPoint, words: Sequence[int]) -> float | None:
@@ -70,14 +61,20 @@ def combined(point: RegisterPoint, value: float | None, values: Mapping[str, flo
         return None
     factor = factor_of(point, values)
     addend = 0.0 if point.plus is None else values[point.plus]
-    return None if factor is None or addend is None else value * factor + addend
+    if factor is None or addend is None:
+        return None
+    whole: float = value * factor + addend
+    return whole if math.isfinite(whole) else None
 
 
 def factor_of(point: RegisterPoint, values: Mapping[str, float | None]) -> float | None:
     """What other points multiply a point's value by."""
     times = 1.0 if point.times is None else values[point.times]
     power = 0.0 if point.exponent is None else values[point.exponent]
-    return None if times is None or power is None or abs(power) > MOST_POWER else times * 10.0**power
+    if times is None or power is None or abs(power) > MOST_POWER or power % 1:
+        return None
+    factor: float = times * 10.0**power
+    return factor
 
 
 def encode_value(point: RegisterPoint, value: float | None) -> tuple[int, ...]:

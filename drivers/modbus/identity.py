@@ -4,6 +4,7 @@ import functools
 from collections.abc import Sequence
 
 from drivers.modbus.codec import combined, decode_text, decode_words
+from drivers.modbus.frames import Buffer
 from drivers.modbus.planning import Block, fitted, plan_reads
 from drivers.profile import IdentityCheck, ModbusMap, Profile, RegisterPoint, TextPoint
 
@@ -35,7 +36,7 @@ class IdentityPlan:
         )
         self.size = sum(2 * block.length for block in self.blocks)
 
-    def problem(self, registers: bytearray) -> str | None:
+    def problem(self, registers: Buffer) -> str | None:
         """Why the device is not what it should be; `None` = it is."""
         values = {point.name: decode_words(point, self._words(point, registers)) for point in self._points}
         texts = {text.name: decode_text(self._words(text, registers)) for text in self._texts}
@@ -49,7 +50,7 @@ class IdentityPlan:
         )
         return next((problem for problem in problems if problem is not None), None)
 
-    def _words(self, point: RegisterPoint | TextPoint, registers: bytearray) -> Sequence[int]:
+    def _words(self, point: RegisterPoint | TextPoint, registers: Buffer) -> Sequence[int]:
         count = point.words if isinstance(point, TextPoint) else point.type.words
         for block, offset in zip(self.blocks, self.offsets, strict=True):
             end = block.address + block.length

@@ -35,11 +35,16 @@ class LineUser(Protocol):
         """
 
     def closed(self, why: str, *, desync: bool) -> None:
-        """The connection is gone, not by `Line.close`; nothing is in flight. `desync` = what came was no Modbus."""
+        """The connection is gone, not by `Line.close`, and with it what was in flight.
+
+        Args:
+            why: for the log.
+            desync: what came was no Modbus.
+        """
 
 
 class Line(Protocol):
-    """A connection to one end: a Modbus TCP server, or a serial line. It can be opened again after its end."""
+    """A connection to one end: a Modbus TCP server, or a serial line. It can be opened again and again."""
 
     @property
     def most_in_flight(self) -> int:
@@ -53,7 +58,7 @@ class Line(Protocol):
         """
 
     def ask(self, request: Request) -> None:
-        """Send a request (a write has `words`). The outcome comes through the user; never from within this call."""
+        """Send a request. The outcome comes through the user, never from within this call."""
 
     def abandon(self, request: Request) -> None:
         """The request in flight took too long: its answer, should it come, is to be thrown away."""

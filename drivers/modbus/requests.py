@@ -4,6 +4,7 @@ Its bytes on Modbus TCP are prepared: of the frame everything but the transactio
 all of the right answer but the id and the registers.
 """
 
+import functools
 from typing import Any
 
 from drivers.modbus.frames import WRITE_MANY, WRITE_ONE, read_request, write_request
@@ -21,6 +22,7 @@ class Request:
         "asker",
         "body",
         "count",
+        "deadline",
         "function",
         "head",
         "registers_at",
@@ -42,20 +44,14 @@ class Request:
         """What to write; empty = this is a read."""
         self.asker: Any = None
         """For whoever asks to find again what it was for; a line leaves it alone."""
-        frame = (
-            write_request(0, unit, address, words)
-            if words
-            else read_request(0, unit, function, address, count)
-        )
-        self.body = frame[TRANSACTION:]
-        """The frame after the transaction id."""
-        length = 6 if words else 3 + 2 * count
-        echo = frame[8:12] if words else bytes((2 * count,))
-        self.head = bytes((0, 0, 0, length, unit, function)) + echo
-        """How the right answer goes on after its transaction id: up to the registers of a read."""
+        self.deadline = 0.0
+        """As `asker`: when an answer is too late."""
+        self.body, self.head = _frames(unit, function, address, count, words)
+        """The frame after its transaction id; and how the right answer goes on after its own, up to the
+        registers of a read."""
         self.registers_at = TRANSACTION + len(self.head)
         """Where the registers begin in the right answer."""
-        self.size = 6 + length
+        self.size = self.registers_at + (0 if words else 2 * count)
         """Bytes of the right answer."""
 
     @classmethod
@@ -67,3 +63,17 @@ class Request:
     def write(cls, unit: int, address: int, words: tuple[int, ...]) -> "Request":
         """Write registers: function 6 for one, 16 for more."""
         return cls(unit, WRITE_ONE if len(words) == 1 else WRITE_MANY, address, len(words), words)
+
+
+@functools.lru_cache(maxsize=4096)
+def _frames(
+    unit: int, function: int, address: int, count: int, words: tuple[int, ...]
+) -> tuple[bytes, bytes]:
+    """Made once for all devices that are asked the same."""
+    if words:
+        frame = write_request(0, unit, address, words)
+        length, echo = 6, frame[8:12]
+    else:
+        frame = read_request(0, unit, function, address, count)
+        length, echo = 3 + 2 * count, bytes((2 * count,))
+    return frame[TRANSACTION:], bytes((0, 0, 0, length, unit, function)) + echo

@@ -83,7 +83,8 @@ def location_problem(register_map: ModbusMap, found: SunSpecWalk) -> str | None:
     """Why the map's model cannot be used; `None` = it was found."""
     wanted = register_map.sunspec_model
     if wanted in found.found:
-        return None
+        end = found.found[wanted] + max(point.address + point.type.words for point in register_map.points)
+        return f"model {wanted} does not end before {end}" if end > REGISTERS else None
     if found.found:
         return f"SunSpec models {', '.join(map(str, found.found))} were found, not {wanted}"
     return found.problem or "an empty SunSpec map"

@@ -1,111 +1,147 @@
-"""What one sweep over a device reads, and how its registers become values; prepared once per profile."""
+"""What one sweep over a device reads, and how the registers of many become values; once per profile. Pure."""
 
-import functools
-import math
-import struct
-from typing import cast
+from collections.abc import Mapping
 
-from drivers.modbus.codec import combined, sentinel_value, struct_code
-from drivers.modbus.planning import plan_reads
-from drivers.profile import ModbusMap, Profile, RegisterCommand, RegisterPoint, Setpoint, WordOrder
+import numpy as np
+import numpy.typing as npt
+
+from drivers.modbus.codec import MOST_POWER, struct_code
+from drivers.modbus.planning import Block, plan_reads
+from drivers.profile import ModbusMap, RegisterCommand, RegisterPoint, Setpoint, WordOrder
 from drivers.quantity import Quantity
+
+Bytes = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float64]
+
+_POWERS = np.array([10.0**power for power in range(-MOST_POWER, MOST_POWER + 1)])
 
 
 class SweepPlan:
-    """The blocks of a profile's quantities and their decoding.
+    """The blocks of a profile's quantities, slow or not, and their decoding.
 
-    The registers of all blocks lie one after the other in one buffer of `size` bytes; block `i` begins
-    at `offsets[i]`.
+    The registers of all blocks lie one after the other in a row of `size` bytes; block `i` begins at
+    `offsets[i]`.
+
+    Args:
+        register_map: of the profile.
+        setpoint: of the profile.
+        slow: whether this is the sweep of the slow points.
     """
 
-    __slots__ = ("_columns", "_combined", "_struct", "_swapped", "_unwanted", "blocks", "offsets", "size")
+    __slots__ = ("_decoded", "_points", "blocks", "offsets", "quantities", "size")
 
-    def __init__(self, register_map: ModbusMap, setpoint: Setpoint | None) -> None:
-        points = _needed(register_map)
-        self.blocks = plan_reads(points, register_map.reads)
+    def __init__(self, register_map: ModbusMap, setpoint: Setpoint | None, *, slow: bool = False) -> None:
+        wanted = [point for point in register_map.points if point.quantity is not None and point.slow is slow]
+        others = {name for point in wanted for name in point.others}
+        self._points = wanted + [p for p in register_map.points if p.name in others and p not in wanted]
+        self.blocks = plan_reads(self._points, register_map.reads)
         self.offsets = tuple(
             sum(2 * block.length for block in self.blocks[:index]) for index in range(len(self.blocks))
         )
         self.size = sum(2 * block.length for block in self.blocks)
-        placed = sorted(((self._place(point), point) for point in points), key=lambda pair: pair[0])
-        self._struct = struct.Struct(_layout(placed, self.size))
-        self._swapped = tuple(
-            (place, place + 2 * point.type.words)
-            for place, point in placed
-            if point.word_order is WordOrder.LITTLE and point.type.words > 1
-        )
-        self._columns = tuple(
-            (point.name, point.scale, sentinel_value(point), _special(point, setpoint)) for _, point in placed
-        )
-        self._combined = tuple((Quantity(point.name), point) for point in points if point.others)
-        self._unwanted = tuple(point.name for point in points if point.quantity is None)
+        # The points that are wanted come first in what is decoded.
+        self.quantities = tuple(point.quantity for point in wanted if point.quantity is not None)
+        self._decoded = tuple(_Column(point, self._place(point), setpoint) for point in self._points)
+
+    def _block(self, point: RegisterPoint) -> int:
+        return next(index for index, block in enumerate(self.blocks) if block.holds(point))
 
     def _place(self, point: RegisterPoint) -> int:
-        for block, offset in zip(self.blocks, self.offsets, strict=True):
-            if block.holds(point):
-                return offset + 2 * (point.address - block.address)
-        raise AssertionError(point)
+        index = self._block(point)
+        return self.offsets[index] + 2 * (point.address - self.blocks[index].address)
 
-    def decode(self, registers: bytearray) -> dict[Quantity, float | None]:
-        """The values of a whole sweep; `None` = the device says "not available".
+    def located(self, register_map: ModbusMap) -> tuple[Block, ...]:
+        """The blocks where a device says that its points are; they are as long as the plan's.
+
+        Args:
+            register_map: the map that the plan was made from, all its points moved by as much.
+        """
+        moved = {point.name: point.address for point in register_map.points}
+        by = moved[self._points[0].name] - self._points[0].address
+        return tuple(block._replace(address=block.address + by) for block in self.blocks)
+
+    def lost_with(self, block: int) -> frozenset[Quantity]:
+        """The quantities that cannot be had without a block."""
+        lost = {point.name for point in self._points if self._block(point) == block}
+        return frozenset(
+            point.quantity
+            for point in self._points
+            if point.quantity in self.quantities and lost & {point.name, *point.others}
+        )
+
+    def decode(self, rows: Bytes) -> dict[Quantity, Floats]:
+        """The values of whole sweeps by row of `rows`, (devices, size); NaN = not available.
 
         A set-point read back as "no limit" is the ceiling, one read back as sleep is 0.
-        May reorder `registers`.
         """
-        for start, end in self._swapped:
-            words = [registers[at : at + 2] for at in range(start, end, 2)]
-            registers[start:end] = b"".join(reversed(words))
-        values: dict[str, float | None] = {}
-        for raw, (name, scale, sentinel, special) in zip(
-            self._struct.unpack(registers), self._columns, strict=True
-        ):
-            if raw == sentinel:
-                values[name] = None
-            elif special is not None and raw in special:
-                values[name] = special[raw]
-            else:
-                value = raw * scale
-                values[name] = value if math.isfinite(value) else None
-        for quantity, point in self._combined:
-            values[quantity] = combined(point, values[quantity], values)
-        for name in self._unwanted:
-            del values[name]
-        return cast("dict[Quantity, float | None]", values)  # a quantity is its name
+        with np.errstate(all="ignore"):  # what comes of a device's nonsense is not finite, and so absent
+            plain = {column.point.name: column.values(rows) for column in self._decoded}
+            found = {
+                quantity: _combined(column.point, plain)
+                for quantity, column in zip(self.quantities, self._decoded, strict=False)
+            }
+        return {quantity: np.where(np.isfinite(values), values, np.nan) for quantity, values in found.items()}
 
 
-@functools.cache
-def sweep_plan(profile: Profile) -> SweepPlan:
-    """The plan of a Modbus profile, made once."""
-    assert isinstance(profile.map, ModbusMap)
-    return SweepPlan(profile.map, profile.setpoint)
+class _Column:
+    """One point of all devices of a plan."""
+
+    __slots__ = ("_kind", "_reorder", "_special", "_unsigned", "_where", "point")
+
+    def __init__(self, point: RegisterPoint, place: int, setpoint: Setpoint | None) -> None:
+        self.point = point
+        words = point.type.words
+        self._where = slice(place, place + 2 * words)
+        low_word_first = point.word_order is WordOrder.LITTLE and words > 1
+        self._reorder = [2 * word + byte for word in reversed(range(words)) for byte in (0, 1)]
+        if not low_word_first:
+            self._reorder = []
+        self._unsigned = np.dtype(f"u{2 * words}")
+        self._kind = np.dtype(struct_code(point.type)).newbyteorder("=")
+        self._special = _special(point, setpoint)
+
+    def values(self, rows: Bytes) -> Floats:
+        """Scaled; NaN where the device says that it has none."""
+        raw_bytes = rows[:, self._where]
+        if self._reorder:
+            raw_bytes = raw_bytes[:, self._reorder]
+        raw = (
+            np.ascontiguousarray(raw_bytes)
+            .view(self._unsigned.newbyteorder(">"))[:, 0]
+            .astype(self._unsigned)
+        )
+        values: Floats = raw.view(self._kind).astype(np.float64) * self.point.scale
+        for special, watts in self._special.items():
+            values[raw == special] = watts
+        if self.point.sentinel is not None:
+            values[raw == self.point.sentinel] = np.nan
+        return values
 
 
-@functools.cache
-def located_sweep(register_map: ModbusMap) -> SweepPlan:
-    """The plan of a map whose addresses the device has told; the same for all that told the same."""
-    return SweepPlan(register_map, None)
+def _combined(point: RegisterPoint, plain: Mapping[str, Floats]) -> Floats:
+    """A point's values after the points that it depends on; as `codec.combined`."""
+    values = plain[point.name]
+    if point.times is not None and point.exponent is not None:
+        values = values * (plain[point.times] * _power_of_ten(plain[point.exponent]))
+    elif point.times is not None:
+        values = values * plain[point.times]
+    elif point.exponent is not None:
+        values = values * _power_of_ten(plain[point.exponent])
+    return values if point.plus is None else values + plain[point.plus]
 
 
-def _needed(register_map: ModbusMap) -> list[RegisterPoint]:
-    """The points of the quantities, and those that their values depend on."""
-    wanted = [point for point in register_map.points if point.quantity is not None]
-    others = {name for point in wanted for name in point.others}
-    return wanted + [p for p in register_map.points if p.name in others and p.quantity is None]
+def _power_of_ten(exponent: Floats) -> Floats:
+    power = np.where(np.abs(exponent) <= MOST_POWER, exponent, np.nan)
+    whole = np.nan_to_num(power).astype(np.int64)
+    factor: Floats = np.where(power == whole, _POWERS[whole + MOST_POWER], np.nan)
+    return factor
 
 
-def _layout(placed: list[tuple[int, RegisterPoint]], size: int) -> str:
-    layout, at = ">", 0
-    for place, point in placed:
-        layout += f"{place - at}x{struct_code(point.type)}"
-        at = place + 2 * point.type.words
-    return f"{layout}{size - at}x"
-
-
-def _special(point: RegisterPoint, setpoint: Setpoint | None) -> dict[int, float] | None:
+def _special(point: RegisterPoint, setpoint: Setpoint | None) -> dict[int, float]:
     """What raw values of the read-back mean that are no watts."""
     if point.name != Quantity.SETPOINT or setpoint is None:
-        return None
+        return {}
     command = setpoint.command
     if not isinstance(command, RegisterCommand) or command.point.address != point.address:
-        return None
+        return {}
     return {command.no_limit_value: setpoint.ceiling_w, command.sleep_value: 0.0}

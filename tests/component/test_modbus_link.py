@@ -30,7 +30,7 @@ WRONG = [
     ("absurd length", lambda a: frame(1, a.unit, bytes(22), length=60_000), Absence.INVALID, "closed"),
     ("garbage", lambda _: b"\xff" * 16, Absence.INVALID, "closed"),
     ("HTTP", lambda _: b"HTTP/1.1 400 Bad Request\r\n\r\n", Absence.INVALID, "closed"),
-    ("exception 02", answering(b"\x83\x02"), Absence.REFUSED, "stays"),
+    ("exception 04", answering(b"\x83\x04"), Absence.REFUSED, "stays"),
     ("exception 06", answering(b"\x83\x06"), Absence.REFUSED, "stays"),
     ("exception 0B", answering(b"\x83\x0b"), Absence.NOT_CONNECTED, "stays"),
 ]

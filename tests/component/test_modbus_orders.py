@@ -119,8 +119,8 @@ def test_a_sink_that_orders_from_within_its_callbacks_is_served() -> None:
         _, port = await peer.listen()
 
         class Ordering(RecordingSink):
-            def sampled(self, row: int, values: object, started: float) -> None:
-                del values, started
+            def swept(self, row: int, started: float, slow: bool) -> None:  # noqa: FBT001  FleetSink
+                del started, slow
                 if len(self.writes) < 3:
                     fleet.order(row, 2000)
 

@@ -2,13 +2,12 @@
 
 import asyncio
 import struct
-from random import Random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.modbus.link import Link
-from drivers.modbus.unit import PolledUnit
+from drivers.modbus.codec import decode_words
+from drivers.profile import ModbusMap
 from drivers.quantity import Quantity
 from tests.world.loop import VirtualLoop, run_virtual
 from tests.world.modbus_peer import Asked, ScriptedPeer
@@ -60,20 +59,19 @@ def _is_answer(asked: Asked, data: bytes, values: object) -> bool:
     at = data.find(head)
     if at < 0 or len(data) < at + len(head) + 20:
         return False
-    device = modbus_device(1, profile="sim-meter")
-    registers = bytearray(data[at + len(head) : at + len(head) + 20])
-    return PolledUnit(0, device, 1).plan.decode(registers) == values
+    words = struct.unpack_from(">10H", data, at + len(head))
+    register_map = modbus_device(1, profile="sim-meter").profile.map
+    assert isinstance(register_map, ModbusMap)
+    return values == {
+        point.quantity: decode_words(point, words[point.address : point.address + point.type.words])
+        for point in register_map.points
+        if point.quantity is not None
+    }
 
 
-def test_a_link_that_never_connected_can_be_closed() -> None:
-    link = Link(
-        "127.0.0.1",
-        1,
-        sink=RecordingSink(),
-        tally={},
-        busy={},
-        rng=Random(1),
-        timeout_s=1.0,
-        went_down=lambda _: None,
-    )
-    link.close()
+def test_a_fleet_that_never_connected_can_be_ended() -> None:
+    async def main(_loop: VirtualLoop) -> None:
+        async with running([modbus_device(1)], RecordingSink()):
+            pass
+
+    run_virtual(main)

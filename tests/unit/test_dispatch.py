@@ -10,6 +10,7 @@ import pytest
 from daemon.allocation.memory import LoadMemory
 from daemon.dispatch import Dispatcher
 from daemon.table import WriteOutcome
+from daemon.table.snapshot import Floats
 from drivers.ports import WriteResult
 from drivers.profile import Profile
 from tests.world.paper_loads import MINER, STOCK, Park, loads_of, profile_of
@@ -31,6 +32,11 @@ class PaperFleet:
 
     def counters(self) -> Mapping[str, int]:
         return {}
+
+    def decode_into(self, values: Floats) -> None: ...
+
+    def poll_lag_s(self) -> float:
+        return 0.0
 
     def taken(self) -> list[tuple[int, float | None]]:
         orders, self.orders = self.orders, []

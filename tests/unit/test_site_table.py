@@ -17,7 +17,7 @@ def test_nothing_is_known_at_the_start() -> None:
     snapshot = SiteTable([1.0, 1.0]).freeze(100.0)
     assert np.isnan(snapshot.values).all()
     assert np.isinf(snapshot.age_s).all()
-    assert snapshot.reasons == (Absence.NEVER_READ, Absence.NEVER_READ)
+    assert [snapshot.reason(row) for row in (0, 1)] == [Absence.NEVER_READ, Absence.NEVER_READ]
     assert not snapshot.complete
     assert snapshot.value(0, P) is None
     assert np.isnan(snapshot.fresh(P)).all()
@@ -29,7 +29,7 @@ def test_a_sample_is_as_old_as_its_request() -> None:
     snapshot = table.freeze(100.0)
     assert snapshot.age_s[0] == pytest.approx(0.8)
     assert (snapshot.value(0, P), snapshot.value(0, S)) == (3_400.0, 3_500.0)
-    assert snapshot.reasons == (None,)
+    assert snapshot.reason(0) is None
 
 
 def test_zero_is_a_value_and_absent_is_none() -> None:
@@ -62,7 +62,7 @@ def test_a_failed_sweep_is_never_zero_watts() -> None:
     snapshot = table.freeze(100.0)
     assert np.isnan(snapshot.fresh(P)[0])
     assert snapshot.value(0, P) == 3_400.0  # the last one, for showing
-    assert snapshot.reasons == (Absence.TIMED_OUT,)
+    assert snapshot.reason(0) is Absence.TIMED_OUT
 
 
 def test_rows_do_not_mix() -> None:
@@ -71,7 +71,8 @@ def test_rows_do_not_mix() -> None:
     table.failed(2, Absence.NOT_CONNECTED)
     snapshot = table.freeze(100.0)
     assert [snapshot.value(row, P) for row in range(3)] == [None, 3_400.0, None]
-    assert snapshot.reasons == (Absence.NEVER_READ, None, Absence.NOT_CONNECTED)
+    reasons = [snapshot.reason(row) for row in range(3)]
+    assert reasons == [Absence.NEVER_READ, None, Absence.NOT_CONNECTED]
 
 
 @pytest.mark.parametrize(
@@ -123,8 +124,8 @@ def test_a_snapshot_stays_as_it_was_taken() -> None:
     snapshot: Snapshot = table.freeze(100.0)
     table.sampled(0, {P: 2.0}, started=100.5)
     table.failed(0, Absence.SILENT)
-    assert (snapshot.value(0, P), snapshot.age_s[0], snapshot.reasons) == (1.0, 1.0, (None,))
-    for array in (snapshot.values, snapshot.age_s):
+    assert (snapshot.value(0, P), snapshot.age_s[0], snapshot.reason(0)) == (1.0, 1.0, None)
+    for array in (snapshot.values, snapshot.age_s, snapshot.reasons, snapshot.refused):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 7.0
 

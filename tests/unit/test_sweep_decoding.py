@@ -1,13 +1,15 @@
 """A whole sweep decoded at once gives what the points give one by one."""
 
+import math
 import struct
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.modbus.codec import combined, decode_words
-from drivers.modbus.sweep import SweepPlan, sweep_plan
+from drivers.modbus.sweep import SweepPlan
 from drivers.profile import ModbusMap, Profile, RegisterPoint, WordOrder, WordType
 from drivers.profiles import load_profile, parse_profile, profile_names
 from drivers.quantity import Quantity
@@ -15,17 +17,35 @@ from drivers.quantity import Quantity
 MODBUS = [p for name in profile_names() if isinstance((p := load_profile(name)).map, ModbusMap)]
 
 
+def raw(plan: SweepPlan, registers: dict[int, int]) -> bytes:
+    return b"".join(
+        struct.pack(f">{block.length}H", *(registers.get(block.address + i, 0) for i in range(block.length)))
+        for block in plan.blocks
+    )
+
+
+def decoded(plan: SweepPlan, *rows: bytes) -> list[dict[Quantity, float | None]]:
+    """Of several devices."""
+    found = plan.decode(np.frombuffer(b"".join(rows), dtype=np.uint8).reshape(len(rows), plan.size))
+    columns = {quantity: column.tolist() for quantity, column in found.items()}
+    return [
+        {quantity: None if math.isnan(column[row]) else column[row] for quantity, column in columns.items()}
+        for row in range(len(rows))
+    ]
+
+
 def sweep(plan: SweepPlan, registers: dict[int, int]) -> dict[Quantity, float | None]:
-    raw = bytearray()
-    for block in plan.blocks:
-        words = [registers.get(block.address + index, 0) for index in range(block.length)]
-        raw += struct.pack(f">{block.length}H", *words)
-    return plan.decode(raw)
+    return decoded(plan, raw(plan, registers))[0]
+
+
+def plan_of(profile: Profile) -> SweepPlan:
+    assert isinstance(profile.map, ModbusMap)
+    return SweepPlan(profile.map, profile.setpoint)
 
 
 @given(st.sampled_from(MODBUS), st.data())
 def test_every_profile_decodes_as_its_points_do(profile: Profile, data: st.DataObject) -> None:
-    plan = sweep_plan(profile)
+    plan = plan_of(profile)
     assert isinstance(profile.map, ModbusMap)
     word = st.sampled_from((0, 1, 0x7FC0, 0x7FFF, 0x8000, 0xFFFF)) | st.integers(0, 0xFFFF)
     addresses = [block.address + index for block in plan.blocks for index in range(block.length)]
@@ -76,14 +96,14 @@ def test_low_word_first(words: list[int]) -> None:
     ],
 )
 def test_a_set_point_is_read_back_in_watts(name: str, words: tuple[int, ...], watts: float) -> None:
-    values = sweep(sweep_plan(load_profile(name)), {16 + index: word for index, word in enumerate(words)})
+    values = sweep(plan_of(load_profile(name)), {16 + index: word for index, word in enumerate(words)})
     assert values[Quantity.SETPOINT] == pytest.approx(watts)
 
 
 def test_only_what_reaches_the_site_table_is_polled() -> None:
     # Outlets and frequency are for a probe; they cost nothing every second.
-    assert [tuple(block) for block in sweep_plan(load_profile("sim-pdu")).blocks] == [(3, 0, 12)]
-    assert [tuple(block) for block in sweep_plan(load_profile("schneider-pm5340")).blocks] == [
+    assert [tuple(block) for block in plan_of(load_profile("sim-pdu")).blocks] == [(3, 0, 12)]
+    assert [tuple(block) for block in plan_of(load_profile("schneider-pm5340")).blocks] == [
         (3, 3059, 2),
         (3, 3203, 4),
     ]
@@ -111,6 +131,6 @@ function = 3
 word_order = "big"
 type = "u32"
 """
-    plan = sweep_plan(parse_profile("t", text, "t.toml"))
+    plan = plan_of(parse_profile("t", text, "t.toml"))
     assert [tuple(block) for block in plan.blocks] == [(3, 0, 2), (4, 0, 2)]
     assert sweep(plan, {0: 1, 1: 2}) == {Quantity.POWER: 131073.0, Quantity.SERIAL: 65538.0}

@@ -30,6 +30,7 @@ from daemon.config import (
 from daemon.cycle.controller import Controller, ControlPolicy, CycleResult
 from daemon.cycle.layout import SiteLayout
 from daemon.table import SiteTable
+from daemon.table.snapshot import Floats
 from drivers.address import parse_address
 from drivers.ports import Absence, WriteResult
 from drivers.profile import OutputKind, Role
@@ -55,6 +56,11 @@ class _Fleet:
 
     def counters(self) -> Mapping[str, int]:
         return {}
+
+    def decode_into(self, values: Floats) -> None: ...
+
+    def poll_lag_s(self) -> float:
+        return 0.0
 
     def carry_out(self) -> None:
         for row, watts in self.queue.items():

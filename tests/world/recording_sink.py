@@ -2,16 +2,19 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+import math
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from random import Random
 from typing import NamedTuple
+
+import numpy as np
 
 from drivers.address import ModbusTcpAddress
 from drivers.device import Device
 from drivers.fleet import SiteFleet, build_fleet
-from drivers.ports import Absence, TopicBus, WriteResult
+from drivers.ports import Absence, Fleet, TopicBus, WriteResult
 from drivers.profiles import load_profile
-from drivers.quantity import Quantity
+from drivers.quantity import COLUMN, QUANTITIES, Quantity
 
 
 class Sample(NamedTuple):
@@ -36,10 +39,36 @@ class Write(NamedTuple):
 
 
 class RecordingSink:
+    """Decodes every sweep at once, as a site table does once a cycle."""
+
     def __init__(self) -> None:
+        self.fleet: Fleet | None = None
+        self.devices: Sequence[Device] = ()
+        self.decoded = np.empty((0, len(QUANTITIES)))
+        self.refusals: list[tuple[int, frozenset[Quantity]]] = []
+        self.slow_sweeps: list[Sample] = []
         self.samples: list[Sample] = []
         self.failures: list[Failure] = []
         self.writes: list[Write] = []
+
+    def poll(self, fleet: Fleet, devices: Sequence[Device]) -> None:
+        """From now on these tell it."""
+        self.fleet, self.devices = fleet, devices
+        self.decoded = np.full((len(devices), len(QUANTITIES)), np.nan)
+
+    def swept(self, row: int, started: float, slow: bool) -> None:  # noqa: FBT001  FleetSink
+        assert self.fleet is not None
+        self.fleet.decode_into(self.decoded)
+        profile = self.devices[row].profile
+        values: dict[Quantity, float | None] = {}
+        for point in profile.map.points:
+            if point.quantity is not None and (point.quantity in profile.slow_quantities) is slow:
+                value = float(self.decoded[row, COLUMN[point.quantity]])
+                values[point.quantity] = None if math.isnan(value) else value
+        (self.slow_sweeps if slow else self.samples).append(Sample(_now(), row, values, started))
+
+    def refused(self, row: int, quantities: Collection[Quantity]) -> None:
+        self.refusals.append((row, frozenset(quantities)))
 
     def sampled(self, row: int, values: Mapping[Quantity, float | None], started: float) -> None:
         self.samples.append(Sample(_now(), row, values, started))
@@ -70,6 +99,7 @@ async def running(
 ) -> AsyncIterator[SiteFleet]:
     """A fleet at work; it ends with the context."""
     fleet = build_fleet(devices, sink, bus, Random(1))
+    sink.poll(fleet, devices)
     task = asyncio.create_task(fleet.run())
     try:
         yield fleet

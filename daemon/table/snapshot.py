@@ -1,0 +1,122 @@
+"""The site as one cycle sees it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from drivers.ports import Absence, WriteResult
+from drivers.quantity import COLUMN, Quantity
+
+Floats = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.uint8]
+Flags = npt.NDArray[np.bool_]
+
+STALE_POLLS = 3
+STALE_S = 6.0
+DOWN_S = 60.0
+
+REASONS: tuple[Absence | None, ...] = (None, *Absence)
+"""What a code in `Snapshot.reasons` means."""
+REASON_CODE: dict[Absence, int] = {absence: code for code, absence in enumerate(Absence, start=1)}
+
+
+def stale_after_s(period_s: float) -> float:
+    """Age from which a value polled every `period_s` is no longer fresh: 3 polls or 6 s."""
+    return max(min(STALE_POLLS * period_s, STALE_S), period_s + 1.0)
+
+
+class DeviceStatus(StrEnum):
+    """How a device answers."""
+
+    OK = "ok"
+    SUSPECT = "suspect"
+    """Its values are stale or absent."""
+    DOWN = "down"
+    """Nothing for a minute."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOutcome:
+    """How a set-point write ended; times are monotonic seconds."""
+
+    row: int
+    watts: float | None
+    result: WriteResult
+    started_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SlowAges:
+    """Of the points that are read seldom."""
+
+    points: Flags
+    """(devices, quantities): which these are."""
+    age_s: Floats
+    """(devices,): since the request of the last good sweep over a device's slow points; inf = never."""
+    stale_after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The site as one cycle sees it. The arrays are read-only."""
+
+    monotonic_s: float
+    values: Floats
+    """(devices, quantities); NaN = absent."""
+    age_s: Floats
+    """(devices,): since the request of the last good sweep went out; inf = never. Slow points apart."""
+    stale_after_s: Floats
+    slow: SlowAges | None
+    """`None` = no device has slow points."""
+    reasons: Codes
+    """(devices,): why the last sweep failed, as an index of `REASONS`; 0 = it did not."""
+    refused: Codes
+    """(devices,): bit `COLUMN[quantity]` = the device does not let itself be asked for it."""
+    outcomes: tuple[WriteOutcome, ...]
+    """Writes that ended since the last snapshot."""
+    complete: bool
+    """Every device has answered or failed at least once."""
+    watched_s: float
+    """How long the table has been filled."""
+
+    def fresh(self, quantity: Quantity) -> Floats:
+        """(devices,): the values that are present and not stale; NaN elsewhere."""
+        column = self.values[:, COLUMN[quantity]]
+        fresh = self.age_s <= self.stale_after_s
+        if self.slow is not None:
+            fresh = np.where(
+                self.slow.points[:, COLUMN[quantity]], self.slow.age_s <= self.slow.stale_after_s, fresh
+            )
+        return np.where(fresh, column, np.nan)
+
+    def age_of(self, quantity: Quantity) -> Floats:
+        """(devices,): age in s of the last value of that quantity; inf = never read."""
+        if self.slow is None:
+            return self.age_s
+        return np.where(self.slow.points[:, COLUMN[quantity]], self.slow.age_s, self.age_s)
+
+    def value(self, row: int, quantity: Quantity) -> float | None:
+        """One device's last value, however old; `None` = absent."""
+        value = float(self.values[row, COLUMN[quantity]])
+        return None if np.isnan(value) else value
+
+    def reason(self, row: int) -> Absence | None:
+        """Why the device's last sweep failed; `None` = it did not."""
+        return REASONS[int(self.reasons[row])]
+
+    def absence(self, row: int, quantity: Quantity) -> Absence | None:
+        """Why a value is not there; `None` = it is."""
+        if not np.isnan(self.values[row, COLUMN[quantity]]):
+            return None
+        if self.refused[row] >> COLUMN[quantity] & 1:
+            return Absence.REFUSED
+        return self.reason(row) or Absence.NOT_AVAILABLE
+
+    def status(self, row: int) -> DeviceStatus:
+        """How the device answers."""
+        if self.age_s[row] <= self.stale_after_s[row]:
+            return DeviceStatus.OK
+        silent_s = min(self.age_s[row], self.watched_s)
+        return DeviceStatus.DOWN if silent_s > DOWN_S else DeviceStatus.SUSPECT

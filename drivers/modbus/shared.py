@@ -1,0 +1,60 @@
+"""What all links of a fleet share."""
+
+import asyncio
+import math
+import random
+from array import array
+from collections.abc import Callable
+
+import numpy as np
+
+from drivers.ports import Absence, FleetSink
+
+NEVER = math.inf
+
+
+class Shared:
+    """Made once per fleet.
+
+    Args:
+        links: how many there are.
+        sink: who learns of values and of the outcome of writes.
+        rng: for the jitter of back-offs.
+        timeout_s: deadline of a request.
+        went_down: called with a link's index when its `retry_at` has been set.
+    """
+
+    __slots__ = ("_seen", "deadlines", "loop", "ok", "rng", "sink", "tally", "timeout_s", "went_down")
+
+    def __init__(
+        self,
+        links: int,
+        *,
+        sink: FleetSink,
+        rng: random.Random,
+        timeout_s: float,
+        went_down: Callable[[int], None],
+    ) -> None:
+        self.sink, self.rng, self.timeout_s, self.went_down = sink, rng, timeout_s, went_down
+        self.loop: asyncio.AbstractEventLoop | None = None
+        """While the fleet runs."""
+        self.ok = 0
+        """Good sweeps."""
+        self.tally: dict[str, int] = dict.fromkeys((*Absence, "missed"), 0)
+        """All other polls by result."""
+        # An array of the standard library takes single items quickly; numpy looks at all of them at once.
+        self.deadlines = array("d", [NEVER]) * links
+        """By link: when the first of its requests in flight is too late."""
+        self._seen = np.frombuffer(self.deadlines)
+
+    def now(self) -> float:
+        """The loop's time; 0 before the fleet runs."""
+        return 0.0 if self.loop is None else self.loop.time()
+
+    def late(self, now: float) -> list[int]:
+        """The links with a deadline that has passed."""
+        return [int(index) for index in np.flatnonzero(self._seen <= now)]
+
+    def first_deadline(self) -> float:
+        """Of all links; inf = nothing is in flight."""
+        return float(self._seen.min(initial=NEVER))
