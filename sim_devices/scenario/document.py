@@ -61,7 +61,7 @@ class PlantTable(_Table):
         behind = self.gateways * self.units_per_gateway
         if behind > self.miners:
             raise ValueError(
-                f"has {behind} miners behind gateways, and {self.miners} miners; use fewer gateways"
+                f"has {behind} miners behind gateways, but only {self.miners}; use fewer gateways"
             )
         return self
 

@@ -2,9 +2,12 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from urllib.parse import urlsplit
+from zlib import crc32
 
 import aiomqtt
 import pytest
@@ -199,6 +202,37 @@ async def test_a_refusing_device_cuts_its_connections_and_comes_back(plant: Plan
     await asyncio.sleep(0.3)
     async with Client(meter) as client:
         await u32(client, 0)
+
+
+async def test_many_addresses_share_one_socket_of_the_loopback_interface_alone() -> None:
+    async with Plant(miners=60, pdus=0, gateways=1, share_socket=True) as plant:
+        for each in plant.devices:
+            unit = int(each.address.rpartition("/")[2])
+            if each.role is Role.LOAD:
+                async with Client(each) as client:
+                    answer = await client.read_holding_registers(10, count=2, device_id=unit)
+                    assert client.convert_from_registers(answer.registers, U32) == crc32(each.id.encode())
+        assert plant.open_files == 1 + 40 + 1 + 2
+        listener = plant._network._shared
+        assert isinstance(listener, asyncio.Server)
+        bound = listener.sockets[0].getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16)
+        assert bound.rstrip(b"\0") == b"lo"
+
+
+async def test_who_refuses_on_the_shared_socket_hangs_up() -> None:
+    async with Plant(miners=2, share_socket=True) as plant:
+        meter = device(plant, "sim-meter")
+        plant.faults["meter"].refuse = True
+        async with connection(meter) as (reader, _):
+            assert await was_cut(reader)
+        host, port = urlsplit(meter.address).hostname, urlsplit(meter.address).port
+        assert host is not None
+        stranger = replace(meter, address=f"modbus://127.200.0.1:{port}/1")
+        async with connection(stranger) as (reader, _):
+            assert await was_cut(reader)
+        plant.faults["meter"].refuse = False
+        async with Client(meter) as client:
+            await u32(client, 0)
 
 
 async def test_bytes_that_are_no_modbus_end_the_connection(plant: Plant) -> None:
