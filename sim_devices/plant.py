@@ -153,7 +153,9 @@ class Plant:
         self._network_numbers = ".".join(host.split(".")[:2])
         self._port = port
         self._bus = (
-            bus if bus is not None or mqtt_url is None else BrokerBus(mqtt_url, identifier=f"plant-{seed}")
+            BrokerBus(mqtt_url, identifier=f"plant-{seed}")
+            if bus is None and mqtt_url is not None and racks
+            else bus
         )
         self._topic_prefix = topic_prefix
         self._step_s = step_s
