@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS   ?=
 
-.PHONY: demo test check lint types imports unit e2e mosquitto lock clean bench-poll bench-programs
+.PHONY: demo test check lint types imports unit e2e mosquitto fuzz lock clean bench-poll bench-programs
 
 # A picture needs more than most want to wait for.
 demo: $(VENV)/.run $(if $(findstring --plot,$(ARGS)),$(VENV)/.plot)
@@ -31,6 +31,10 @@ unit: $(VENV)/.test mosquitto
 # These wait for seconds of real time more than they compute: two at a time, each with ports of its own.
 e2e: $(VENV)/.test mosquitto
 	$(BIN)/python -m pytest -n 2 tests/e2e tests/crash
+
+# A million spoilt answers; `make fuzz ARGS="--seed 1"` replays a run.
+fuzz: $(VENV)/.test
+	$(BIN)/python -m tests.world.fuzz $(ARGS)
 
 mosquitto:
 	@sh requirements/mosquitto.sh
