@@ -1,6 +1,8 @@
 """Scenario files: what is read, what is refused and how, and what happens when."""
 
 import json
+import re
+import tomllib
 from pathlib import Path
 from typing import Any, get_args
 
@@ -48,6 +50,15 @@ def test_the_scenario_of_every_fault_has_every_fault() -> None:
     scenario = load_scenario(Path(__file__).parents[1] / "scenarios" / "every-fault.toml")
     assert {event.fault for event in scenario.events} == known_faults()
     assert {str(fault) for fault in AnswerFault} < known_faults()
+
+
+def test_the_page_on_the_simulated_site_has_every_fault_and_an_example_that_plays() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "simulated-site.md").read_text(encoding="utf-8")
+    assert {name for name in known_faults() if f"`{name}`" not in page} == set()
+    (example,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    scenario = parse_scenario(tomllib.loads(example), "page")
+    assert scenario.plant is not None
+    Play(scenario, site(**scenario.plant.model_dump(exclude={"lie_percent"}))).advance(3600)
 
 
 @pytest.mark.parametrize("kind", [each for each in get_args(Befalling) if issubclass(each, Condition)])
