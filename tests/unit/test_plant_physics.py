@@ -1,13 +1,15 @@
 """The simulated plant's physics."""
 
 import copy
+import sys
 import time
+from typing import Any
 
 import pytest
 
 from drivers.profiles import load_profile
 from sim_devices.layout import Layout, lay_out
-from sim_devices.physics import Behaviour, Cooling, Load, LoadSpec, Meter, PduSpec, PlantModel
+from sim_devices.physics import Behaviour, Cooling, Load, LoadSpec, Meter, PduSpec, PlantModel, Weather
 
 STEP_S = 0.1
 FAST = Behaviour.of(load_profile("sim-miner"), warm_up_s=30, output_warm_up_s=300)
@@ -283,6 +285,151 @@ def test_a_twin_goes_on_alike_and_leaves_the_original_alone() -> None:
     assert model.lowest_w(30) < 0.4 * model.true_power_w
     assert run(twin, 20) == run(model, 20)
     assert twin.meter.power_w == model.meter.power_w
+
+
+def test_one_that_restarts_on_a_write_is_dark_for_minutes_and_back_within_ten() -> None:
+    kind = Behaviour.of(load_profile("sim-miner-m50s-restarting"), warm_up_s=30, output_warm_up_s=300)
+    for seed in range(10):
+        model, load = one(kind, seed)
+        model.order("a", 2500)
+        course = []
+        for _ in range(650):
+            model.step(1.0)
+            course.append(load.draw_w)
+        assert course[2] == kind.sleep_w
+        assert course[:120].count(kind.sleep_w) > 110
+        assert course[-1] == pytest.approx(2500 * load.factor)
+        assert next(second for second, watts in enumerate(course) if watts > 0.95 * 2500 * load.factor) < 640
+        model.order("a", 0)
+        run(model, 5)
+        assert load.draw_w == kind.sleep_w
+
+
+def test_without_work_a_load_idles_at_most_at_what_it_is_allowed() -> None:
+    model, load = one(FAST)
+    model.set_has_work("a", has_work=False)
+    assert (load.draw_w, model.output("a"), load.settled) == (200, 0, True)
+    model.order("a", 0)
+    run(model, 5)
+    assert load.draw_w == 30
+    model.set_has_work("a", has_work=True)
+    assert load.draw_w == 30
+
+
+def test_energy_is_counted_across_an_outage_of_the_work() -> None:
+    model, load = one(FAST)
+    full_w = load.draw_w
+    for second in range(300):
+        if second in {100, 200}:
+            model.set_has_work("a", has_work=second == 200)
+        model.step(1.0)
+    assert load.energy_wh(model.now_s) == pytest.approx((200 * full_w + 100 * 200) / 3600)
+
+
+def test_a_misreading_changes_what_is_shown_from_then_on_and_nothing_that_is_true() -> None:
+    model, load = one(FAST)
+    model.step(1.0)
+    fleet = model.fleet
+    before_wh, own = float(fleet.reported_wh(model.now_s)[0]), load.reading_factor
+    model.misread("a", 0.2)
+    assert float(fleet.reported_wh(model.now_s)[0]) == pytest.approx(before_wh)
+    model.step(3600.0)
+    assert load.reported_w == pytest.approx(1.2 * own * load.draw_w)
+    assert float(fleet.reported_wh(model.now_s)[0]) - before_wh == pytest.approx(1.2 * own * load.draw_w)
+    model.misread("a", 0.0)
+    assert load.reading_factor == own
+
+
+def test_a_register_rolls_over_counts_down_and_keeps_the_truth_apart() -> None:
+    meter = Meter("meter", 3.6e6, seed=1)
+    start_wh = meter.register_wh
+    meter.roll_over(2500)
+    shown = []
+    for _ in range(4):
+        meter.step(3.6e6, 1.0)
+        shown.append(meter.register_wh)
+    assert shown == [start_wh + 1000, start_wh + 2000, 500, 1500]
+    meter.backwards = True
+    meter.step(3.6e6, 1.0)
+    assert meter.register_wh == 500
+    assert meter.true_energy_wh == pytest.approx(5000)
+    meter.replace(serial=5, register_wh=77)
+    assert (meter.serial, meter.register_wh) == (5, 77)
+
+
+def test_the_warmest_hour_costs_the_most_cooling() -> None:
+    weather = Weather(mean_c=20, swing_c=10, warmest_s=15 * 3600)
+    hours = [weather.ambient_c(hour * 3600) for hour in range(24)]
+    assert hours.index(max(hours)) == 15
+    assert max(hours) == pytest.approx(30)
+    assert min(hours) == pytest.approx(10)
+    cooling = Cooling(100_000)
+    for _ in range(600):
+        cooling.step(100_000, 1.0, 35.0)
+    assert cooling.draw_w == pytest.approx(6_000 * 1.3, rel=1e-3)
+    for _ in range(600):
+        cooling.step(100_000, 1.0, -40.0)
+    assert cooling.draw_w == pytest.approx(6_000 * 0.3, rel=1e-3)
+
+
+def test_a_mix_gateways_and_containers_are_laid_out_as_told() -> None:
+    layout = site(
+        600, 1, mix={"sim-miner": 1, "sim-miner-t21": 3}, gateways=10, units_per_gateway=20, containers=30
+    )
+    miners = [spec for spec in layout.specs if spec.id.startswith("m-")]
+    assert [spec.profile for spec in miners].count("sim-miner") == 150
+    gateways = {spec.gateway for spec in miners} - {None}
+    assert len(gateways) == 10
+    for gateway in gateways:
+        assert [spec.unit for spec in miners if spec.gateway == gateway] == list(range(1, 21))
+    # Not all in one hall.
+    halls = {circuit.id: circuit.parent for circuit in layout.circuits}
+    assert {halls[spec.circuit] for spec in miners if spec.gateway and spec.circuit} == {"hall-a", "hall-b"}
+    rated = {circuit.id: circuit for circuit in layout.circuits}
+    containers = [circuit for circuit in layout.circuits if circuit.parent is not None]
+    assert len(containers) == 30
+    assert {circuit.parent for circuit in containers} == {"hall-a", "hall-b"}
+    for hall in ("hall-a", "hall-b"):
+        inside_w = sum(circuit.max_w for circuit in containers if circuit.parent == hall)
+        assert rated[hall].max_w == pytest.approx(inside_w, rel=1e-5)
+    tight = site(600, 0, containers=30, container_headroom=0.5)
+    assert sum(circuit.max_w for circuit in tight.circuits if circuit.parent) == pytest.approx(
+        0.5 * tight.nameplate_w, rel=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"gateways": 2}, "2 gateways of 20 units are more than 24 miners"),
+        ({"units_per_gateway": 0}, "0 units behind a gateway"),
+        ({"units_per_gateway": 248}, "248 units behind a gateway"),
+        ({"mix": {}}, "a mix names at least one profile"),
+        ({"mix": {"sim-miner": 0}}, "a mix names at least one profile"),
+    ],
+)
+def test_a_site_that_cannot_be_is_refused(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        site(24, 0, **options)
+
+
+def test_a_step_of_a_settled_large_site_costs_hardly_more_than_of_a_small_one() -> None:
+    def calls(miners: int) -> int:
+        model = site(miners, 0).model
+        count = 0
+
+        def counted(_frame: object, event: str, _argument: object) -> None:
+            nonlocal count
+            count += event == "call"
+
+        sys.setprofile(counted)
+        try:
+            model.step(1.0)
+        finally:
+            sys.setprofile(None)
+        return count
+
+    assert calls(2400) == calls(24)
 
 
 def test_a_step_of_the_default_site_is_cheap() -> None:
