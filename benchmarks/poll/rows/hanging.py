@@ -12,6 +12,8 @@ from benchmarks.rounds import interleaved, median_of, median_ratio
 DEVICES = 10_000
 EVERY = 10
 WINDOW_S = 10.0
+WARMUP_S = 15.0
+"""A connection that hangs has been given up several times by then, and is tried less often."""
 
 
 def measure(settings: Settings) -> Iterator[Finding]:
@@ -19,8 +21,10 @@ def measure(settings: Settings) -> Iterator[Finding]:
     devices, seconds = settings.devices(DEVICES), settings.seconds(WINDOW_S)
     others = devices - devices // EVERY
     loads = {
-        "alone": Load(Client.OURS, others, None, seconds, warmup_s=3.0),
-        "beside": Load(Client.OURS, devices, None, seconds, warmup_s=3.0, silent_every=EVERY),
+        "alone": Load(Client.OURS, others, None, seconds, warmup_s=settings.seconds(WARMUP_S)),
+        "beside": Load(
+            Client.OURS, devices, None, seconds, warmup_s=settings.seconds(WARMUP_S), silent_every=EVERY
+        ),
     }
     with Peer() as healthy, Peer(silent_every=EVERY) as hanging:
         ports = {"alone": healthy.port, "beside": hanging.port}
