@@ -27,6 +27,7 @@ from daemon.cycle.local_view import LocalView
 from daemon.cycle.loop import CycleLoop
 from daemon.cycle.policy import control_policy
 from daemon.cycle.report import LedgerHead, device_counts, state_object, telemetry_object
+from daemon.cycle.uncontrolled_keeper import UncontrolledKeeper, load_uncontrolled
 from daemon.errors import StoreError
 from daemon.http.app import create_app
 from daemon.http.metrics import Metrics
@@ -52,6 +53,7 @@ from drivers.device import Device
 from drivers.fleet import build_fleet
 from drivers.ports import Fleet, FleetSink, TopicBus
 from drivers.profile import at_once
+from drivers.tls import TlsFiles
 
 STOP_S = 5.0
 """What a stop may take over saying goodbye."""
@@ -118,6 +120,7 @@ class SiteDaemon:
         self._metrics = Metrics()
         self._refused: dict[tuple[str, str], int] = {}
         self._limit_keeper = LimitKeeper(store, outside.clock)
+        self._uncontrolled_keeper = UncontrolledKeeper(store, config.site.contract_max_w)
         self._link = outside.link(config, self._will)
         over_mqtt = any(isinstance(device.address, MqttAddress) for device in config.devices)
         self._lane = outside.lane(config) if over_mqtt else None
@@ -126,7 +129,7 @@ class SiteDaemon:
             [device.period_s for device in devices],
             {row: device.profile.slow_quantities for row, device in enumerate(devices)},
         )
-        self._fleet = _fleet(devices, self._table, self._lane, outside.entropy)
+        self._fleet = _fleet(devices, self._table, self._lane, outside.entropy, config.modbus_tls)
         self._table.decode_with(self._fleet)
         self._ready = False
         self._watched_s = -1e9
@@ -169,7 +172,8 @@ class SiteDaemon:
         verdict = await self._verdict(policy.authority, kept, now)
         kids = frozenset(key.kid for key in config.trust_keys)
         verdict = step(verdict.authority, KeysTrusted(kids), now, policy.authority)
-        controller = Controller(layout, policy, self._table, self._fleet, verdict, now)
+        uncontrolled_w = await load_uncontrolled(self._store)
+        controller = Controller(layout, policy, self._table, self._fleet, verdict, now, uncontrolled_w)
         builder = IntervalBuilder(config.site.interval_s, points, await self._ledger.baselines())
         self._recorder = Recorder(self._ledger, builder)
         self._loop = CycleLoop(controller, self._recorder, clock)
@@ -199,7 +203,13 @@ class SiteDaemon:
         )
         self._link.on_connected(self._publisher.tell_again)
         self._loop.on_event.append(self._publisher.event)
-        self._loop.on_result += [self._limit_keeper.take, self._samples.take, self._notify, self._look]
+        self._loop.on_result += [
+            self._limit_keeper.take,
+            self._uncontrolled_keeper.take,
+            self._samples.take,
+            self._notify,
+            self._look,
+        ]
         if self._outside.serve_http:
             self._loop.on_result.append(self._measure)
         self._uplink = None
@@ -264,6 +274,7 @@ class SiteDaemon:
             "cycle": self._loop.run(),
             "recorder": self._recorder.run(),
             "limit-keeper": self._limit_keeper.run(),
+            "uncontrolled-keeper": self._uncontrolled_keeper.run(),
             "publisher": self._publisher.run(),
             "samples": self._samples.run(),
         }
@@ -305,6 +316,7 @@ class SiteDaemon:
         try:
             if await self._recorder.flush():
                 await self._limit_keeper.flush()
+                await self._uncontrolled_keeper.flush()
         finally:
             await self._store.close()
             await self._samples.close()
@@ -384,6 +396,12 @@ def _devices(config: Config) -> list[Device]:
     ]
 
 
-def _fleet(devices: Sequence[Device], sink: FleetSink, bus: TopicBus | None, entropy: Entropy) -> Fleet:
-    seed = int(entropy.uniform(0, 2**31))
-    return build_fleet(devices, sink, bus, random.Random(seed))  # noqa: S311 - jitter of back-offs, no secret
+def _fleet(
+    devices: Sequence[Device],
+    sink: FleetSink,
+    bus: TopicBus | None,
+    entropy: Entropy,
+    tls: TlsFiles | None,
+) -> Fleet:
+    rng = random.Random(int(entropy.uniform(0, 2**31)))  # noqa: S311 - jitter of back-offs, no secret
+    return build_fleet(devices, sink, bus, rng, tls)

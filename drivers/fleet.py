@@ -3,16 +3,19 @@
 import asyncio
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from drivers.address import ModbusTcpAddress, MqttAddress, address_problem
+from drivers.address import MqttAddress, address_problem
 from drivers.device import Device
 from drivers.errors import AddressError
 from drivers.modbus.fleet import ModbusFleet
+from drivers.modbus.lines import lines, profile_over
 from drivers.mqtt.fleet import MqttFleet
 from drivers.ports import Fleet, FleetSink, TopicBus
+from drivers.tls import TlsFiles
 
 
 class SiteFleet:
@@ -46,7 +49,11 @@ class SiteFleet:
 
 
 def build_fleet(
-    devices: Sequence[Device], sink: FleetSink, bus: TopicBus | None, rng: random.Random
+    devices: Sequence[Device],
+    sink: FleetSink,
+    bus: TopicBus | None,
+    rng: random.Random,
+    tls: TlsFiles | None = None,
 ) -> SiteFleet:
     """The fleet of a site; a device's row is its index in `devices`.
 
@@ -55,9 +62,11 @@ def build_fleet(
         sink: who learns of values and of the outcome of orders.
         bus: the site's broker; may be `None` if no device needs it.
         rng: for the jitter of back-offs.
+        tls: for Modbus devices that are reached over TLS.
 
     Raises:
         AddressError: a device cannot be reached at its address.
+        TlsFileError: a file of `tls` cannot be used.
     """
     modbus: list[tuple[int, Device]] = []
     mqtt: list[tuple[int, Device]] = []
@@ -65,17 +74,17 @@ def build_fleet(
         problem = address_problem(device.profile, device.address)
         if problem is not None:
             raise AddressError(f"{device.id}: {problem}")
-        match device.address:
-            case ModbusTcpAddress():
-                modbus.append((row, device))
-            case MqttAddress() if bus is not None:
-                mqtt.append((row, device))
-            case _:
-                raise AddressError(f"{device.id}: is reached over MQTT, and there is no broker")
+        address = device.address
+        if not isinstance(address, MqttAddress):
+            modbus.append((row, replace(device, profile=profile_over(device.profile, address))))
+        elif bus is not None:
+            mqtt.append((row, device))
+        else:
+            raise AddressError(f"{device.id}: is reached over MQTT, and there is no broker")
     fleets: list[Fleet] = []
     by_row: dict[int, Fleet] = {}
     if modbus:
-        over_modbus = ModbusFleet(modbus, sink, rng)
+        over_modbus = ModbusFleet(modbus, sink, rng, make_line=lines(tls))
         fleets.append(over_modbus)
         by_row.update((row, over_modbus) for row, _ in modbus)
     if mqtt:

@@ -2,13 +2,13 @@
 
 import functools
 import random
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from drivers.address import ModbusAddress
 from drivers.device import Device
 from drivers.modbus.identity import IdentityPlan
-from drivers.modbus.line import Line, LineUser
-from drivers.modbus.lines import ModbusAddress, end_of, line_to
+from drivers.modbus.lines import MakeLine, end_of, line_to
 from drivers.modbus.link import Link
 from drivers.modbus.outcomes import Outcomes
 from drivers.modbus.raw_words import RawWords
@@ -40,10 +40,10 @@ def assemble(
     rng: random.Random,
     timeout_s: float,
     went_down: Callable[[int], None],
-    make_line: Callable[[ModbusAddress, LineUser], Line] = line_to,
+    make_line: MakeLine = line_to,
 ) -> Assembly:
     """Put devices behind their links; those of one profile into one matrix."""
-    ends: dict[Hashable, int] = {}
+    ends: dict[str, int] = {}
     for _, device in devices:
         ends.setdefault(end_of(_address(device)), len(ends))
     shared = Shared(len(ends), sink=sink, rng=rng, timeout_s=timeout_s, went_down=went_down)
@@ -55,7 +55,7 @@ def assemble(
         index = ends[end_of(address)]
         if index == len(found.links):
             line = functools.partial(make_line, address)
-            found.links.append(Link(str(end_of(address)), index, shared, outcomes, line))
+            found.links.append(Link(end_of(address), index, shared, outcomes, line))
         # By identity: to compare two profiles is to compare all that they say.
         if id(profile) not in kinds:
             kinds[id(profile)], identities[id(profile)] = [], _identity(profile)

@@ -4,7 +4,7 @@ import asyncio
 import heapq
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +12,7 @@ import numpy.typing as npt
 from drivers.device import Device
 from drivers.grid import PollGrid
 from drivers.modbus.assembly import Place, assemble
-from drivers.modbus.line import Line, LineUser
-from drivers.modbus.lines import ModbusAddress, line_to
+from drivers.modbus.lines import MakeLine, line_to
 from drivers.modbus.link import Link, LinkState
 from drivers.ports import FleetSink
 from drivers.profile import SLOW_S
@@ -47,7 +46,7 @@ class ModbusFleet:
         rng: random.Random,
         *,
         timeout_s: float = REQUEST_TIMEOUT_S,
-        make_line: Callable[[ModbusAddress, LineUser], Line] = line_to,
+        make_line: MakeLine = line_to,
     ) -> None:
         self._retries: list[tuple[float, int]] = []
         self._connecting = 0

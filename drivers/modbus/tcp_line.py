@@ -6,14 +6,9 @@ import struct
 from typing import cast
 
 from drivers.errors import DesyncError
+from drivers.modbus.answers import registers_in
 from drivers.modbus.errors import AnswerError, DeviceExceptionError
-from drivers.modbus.frames import (
-    MAX_FRAME,
-    check_read_answer,
-    check_write_answer,
-    frame_end,
-    transaction_of,
-)
+from drivers.modbus.frames import MAX_FRAME, frame_end, transaction_of
 from drivers.modbus.line import LineUser
 from drivers.modbus.requests import TRANSACTION, Request
 from drivers.modbus.sockets import set_options
@@ -150,7 +145,7 @@ class TcpLine(asyncio.BufferedProtocol):
             _log.debug("%s:%d: an answer that nobody waits for", self._host, self._port)
             return
         try:
-            start = _check(request, frame)
+            start = registers_in(request, frame)
         except (AnswerError, DeviceExceptionError) as error:
             self._user.failed(request, error)
         else:
@@ -167,16 +162,3 @@ class _Nobody(asyncio.BufferedProtocol):
     def get_buffer(self, sizehint: int) -> memoryview:
         del sizehint
         return _view
-
-
-def _check(request: Request, frame: bytes) -> int:
-    """Where the registers begin in a whole frame.
-
-    Raises:
-        AnswerError: it is no answer to that request.
-        DeviceExceptionError: the device said no.
-    """
-    if request.words:
-        check_write_answer(frame, 0, len(frame), request.unit, bytes(TRANSACTION) + request.body)
-        return len(frame)
-    return check_read_answer(frame, 0, len(frame), request.unit, request.function, request.count)

@@ -1,6 +1,7 @@
 """A Modbus TCP server that answers exactly what a test wants, also wrongly."""
 
 import asyncio
+import ssl
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -40,8 +41,14 @@ class ScriptedPeer:
     delay_s: float = 0.0
     open: "list[_Connection]" = field(default_factory=list)
 
-    async def listen(self, host: str = "127.0.0.1", port: int = 0) -> tuple[asyncio.AbstractServer, int]:
-        server = await asyncio.get_running_loop().create_server(lambda: _Connection(self), host, port)
+    async def listen(
+        self, host: str = "127.0.0.1", port: int = 0, *, context: ssl.SSLContext | None = None
+    ) -> tuple[asyncio.AbstractServer, int]:
+        loop = asyncio.get_running_loop()
+        if context is None:  # a loop in virtual time knows nothing else
+            server = await loop.create_server(lambda: _Connection(self), host, port)
+        else:
+            server = await loop.create_server(lambda: _Connection(self), host, port, ssl=context)
         return server, int(server.sockets[0].getsockname()[1])
 
     def right(self, asked: Asked) -> bytes:
@@ -91,6 +98,10 @@ class _Connection(asyncio.Protocol):
                 loop.call_later(self.peer.delay_s, self.send, answer)
             elif answer is not None:
                 self.send(answer)
+
+    def drop(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
 
     def send(self, answer: bytes) -> None:
         if self.transport is not None and not self.transport.is_closing():
