@@ -2,11 +2,15 @@
 
 import math
 
+import numpy as np
+
 from daemon.authority.machine import Cause
 from daemon.cycle.alarms import Alarm
 from daemon.cycle.controller import Controller, CycleResult
 from daemon.metering.site_power import PowerSource
-from daemon.table.table import DeviceStatus
+from daemon.table.snapshot import REASON_CODE, DeviceStatus, Snapshot
+from drivers.ports import Absence
+from drivers.quantity import COLUMN, QUANTITIES
 
 _NAMED = 5
 _REACTION_S = 3.0
@@ -64,11 +68,37 @@ def _of_devices(found: dict[str, Alarm], controller: Controller, result: CycleRe
     down = [device.id for row, device in enumerate(devices) if snapshot.status(row) is DeviceStatus.DOWN]
     if down:
         found["devices-down"] = Alarm("devices-down", f"no answer for a minute: {_names(down)}")
+    _of_profiles(found, controller, snapshot)
     loads = controller.layout.loads
     disobeying = controller.dispatcher.disobeying(controller.memory)
     if len(disobeying):
         names = [devices[int(loads.rows[index])].id for index in disobeying]
         found["disobeying"] = Alarm("disobeying", f"do not follow their set-points: {_names(names)}")
+
+
+def _of_profiles(found: dict[str, Alarm], controller: Controller, snapshot: Snapshot) -> None:
+    """Devices that are not, or not wholly, what their profiles say: a mistake that only people can mend."""
+    devices = controller.layout.devices
+    wrong = np.flatnonzero(snapshot.reasons == REASON_CODE[Absence.WRONG_DEVICE])
+    if len(wrong):
+        names = _names([devices[int(row)].id for row in wrong])
+        found["wrong-device"] = Alarm(
+            "wrong-device",
+            f"something else than their profiles say answers, and is neither used nor ordered: {names}; "
+            "mend the address or the profile",
+        )
+    refusing = np.flatnonzero(snapshot.refused)
+    if len(refusing):
+        names = _names([f"{devices[int(row)].id} ({_lost(snapshot, int(row))})" for row in refusing])
+        found["refused-points"] = Alarm(
+            "refused-points",
+            f"do not let themselves be asked for what their profiles say: {names}; mend the profiles",
+        )
+
+
+def _lost(snapshot: Snapshot, row: int) -> str:
+    refused = int(snapshot.refused[row])
+    return ", ".join(quantity.value for quantity in QUANTITIES if refused >> COLUMN[quantity] & 1)
 
 
 def _names(names: list[str]) -> str:

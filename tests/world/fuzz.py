@@ -1,6 +1,7 @@
 """`python -m tests.world.fuzz`: what `make fuzz` runs. The seed it prints replays it."""
 
 import argparse
+import logging
 import sys
 import time
 from random import Random
@@ -16,6 +17,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=3600, help="virtual time of a fleet")
     parser.add_argument("--seed", type=int, default=Random().getrandbits(32))
     options = parser.parse_args()
+    logging.getLogger("drivers").setLevel(logging.ERROR)  # they say of every answer what is wrong with it
     say = sys.stdout.write
     say(f"seed {options.seed}\n")
     sys.stdout.flush()
