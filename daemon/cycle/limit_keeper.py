@@ -1,22 +1,16 @@
 """Keeps on disk what a restart resumes: the limit in force, and a failsafe that is under way."""
 
-import asyncio
 import json
 from dataclasses import dataclass
 from typing import Any
 
-import structlog
-
 from daemon.authority.machine import Authority, Cause, Ramp, Source, Unfinished, unfinished_of
 from daemon.clock import Clock
 from daemon.cycle.controller import CycleResult
-from daemon.errors import StoreError
+from daemon.cycle.keeper import Keeper, kept_value
 from daemon.store import Store
 
 _NAME = "limit_in_force"
-_RETRY_S = 5.0
-
-_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +24,10 @@ class KeptLimit:
 
 async def load_limit(store: Store) -> KeptLimit | None:
     """What was kept; `None` at the very first start."""
-    row = await store.fetch_one("SELECT value FROM kept WHERE name = ?", (_NAME,))
-    if row is None:
+    text = await kept_value(store, _NAME)
+    if text is None:
         return None
-    value = json.loads(row[0])
+    value = json.loads(text)
     return KeptLimit(int(value["limit_w"]), Source(value["source"]), _unfinished(value.get("unfinished")))
 
 
@@ -74,47 +68,20 @@ def _lasting(authority: Authority) -> _Lasting:
 
 
 class LimitKeeper:
-    """Writes every change; the newest one counts."""
+    """Writes every change."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
-        self._store = store
+        self._keeper = Keeper(store, _NAME)
         self._clock = clock
         self._newest: Authority | None = None
-        self._changed = asyncio.Event()
+        self.run, self.flush = self._keeper.run, self._keeper.flush
 
     def take(self, result: CycleResult) -> None:
         """A cycle has ended."""
         authority = result.verdict.authority
-        if self._newest is None or _lasting(authority) != _lasting(self._newest):
-            self._newest = authority
-            self._changed.set()
-
-    async def run(self) -> None:
-        """Write until cancelled; a disk that refuses is asked again."""
-        while True:
-            await self._changed.wait()
-            self._changed.clear()
-            try:
-                await self.flush()
-            except StoreError as error:
-                _log.debug("limit not kept", error=str(error))
-                await asyncio.sleep(_RETRY_S)
-                self._changed.set()
-
-    async def flush(self) -> None:
-        """Write the newest limit.
-
-        Raises:
-            StoreError: the disk refused.
-        """
-        if self._newest is None:
+        if self._newest is not None and _lasting(authority) == _lasting(self._newest):
             return
+        self._newest = authority
         shift_s = self._clock.boottime() - self._clock.monotonic()
-        unfinished = unfinished_of(self._newest, self._clock.boot_id(), shift_s)
-        value = _as_json(KeptLimit(self._newest.last_limit_w, self._newest.last_source, unfinished))
-        async with self._store.transaction() as tx:
-            await tx.execute(
-                "INSERT INTO kept (name, value) VALUES (?, ?) "
-                "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-                (_NAME, value),
-            )
+        unfinished = unfinished_of(authority, self._clock.boot_id(), shift_s)
+        self._keeper.offer(_as_json(KeptLimit(authority.last_limit_w, authority.last_source, unfinished)))
