@@ -14,6 +14,7 @@ _OWN = {
     "run": "daemon.cli.run:run",
     "check": "daemon.cli.check:check",
     "status": "daemon.cli.status:status",
+    "plan": "daemon.cli.plan:plan",
     "keys": "daemon.cli.keys:app",
     "send": "daemon.cli.send:app",
     "probe": "daemon.cli.probe:probe",

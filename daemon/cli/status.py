@@ -4,7 +4,6 @@ import json
 import math
 import sys
 import time
-from pathlib import Path
 from typing import Annotated, Any
 
 import httpx2
@@ -15,22 +14,25 @@ from rich.live import Live
 from rich.table import Table
 
 from daemon.cli.exits import Exit
-from daemon.config import HttpListen, load_config
+from daemon.cli.local import (
+    DEFAULT_URL,
+    ConfigOption,
+    UnreachableError,
+    UrlOption,
+    ask,
+    local_address,
+    local_client,
+)
 
+_STATE = "/api/v1/state"
 _EVERY_S = 1.0
 _USUAL = 0.99
 """The share of the cycles whose worst poll is told of."""
 
 
-class UnreachableError(Exception):
-    """No daemon answers there, or not as one."""
-
-
 def status(
-    url: Annotated[str, typer.Option("--url", help="The daemon's local address.")] = "http://127.0.0.1:8480",
-    config: Annotated[
-        Path | None, typer.Option("--config", help="Take the address from this site's TOML file instead.")
-    ] = None,
+    url: UrlOption = DEFAULT_URL,
+    config: ConfigOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the state as JSON.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Go on showing it until Ctrl-C.")] = False,
 ) -> None:
@@ -38,9 +40,9 @@ def status(
 
     Example: quotawatt status --watch
     """
-    base = url if config is None else _address(load_config(config).http_listen)
+    base = local_address(url, config)
     try:
-        with httpx2.Client(base_url=base, timeout=3.0, trust_env=False) as client:
+        with local_client(base) as client:
             if watch:
                 _watch(client, as_json=as_json)
             else:
@@ -50,26 +52,8 @@ def status(
         raise typer.Exit(Exit.UNREACHABLE) from error
 
 
-def _address(listen: HttpListen) -> str:
-    # Listening everywhere includes this machine.
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(listen.host, listen.host)  # noqa: S104 - not bound here
-    return f"http://[{host}]:{listen.port}" if ":" in host else f"http://{host}:{listen.port}"
-
-
-def _ask(client: httpx2.Client) -> dict[str, Any]:
-    try:
-        response = client.get("/api/v1/state")
-        response.raise_for_status()
-        state = response.json()
-    except (httpx2.HTTPError, ValueError) as error:
-        raise UnreachableError(f"no answer from a daemon: {error}") from error
-    if not isinstance(state, dict):
-        raise UnreachableError("something else than a daemon answers")
-    return state
-
-
 def _print_once(client: httpx2.Client, *, as_json: bool) -> None:
-    state = _ask(client)
+    state = ask(client, _STATE)
     if as_json:
         print(json.dumps(state, ensure_ascii=False))
     else:
@@ -78,18 +62,18 @@ def _print_once(client: httpx2.Client, *, as_json: bool) -> None:
 
 def _watch(client: httpx2.Client, *, as_json: bool) -> None:
     """Until Ctrl-C. A daemon that goes away for a moment does not end it; one never there does."""
-    state = _ask(client)
+    state = ask(client, _STATE)
     try:
         if as_json:
             while True:
                 print(json.dumps(state, ensure_ascii=False), flush=True)
                 time.sleep(_EVERY_S)
-                state = _ask(client)
+                state = ask(client, _STATE)
         with Live(_table(state, _ask_polls(client)), auto_refresh=False) as live:
             while True:
                 time.sleep(_EVERY_S)
                 try:
-                    live.update(_table(_ask(client), _ask_polls(client)), refresh=True)
+                    live.update(_table(ask(client, _STATE), _ask_polls(client)), refresh=True)
                 except UnreachableError as error:
                     live.update(f"{error}; asking again", refresh=True)
     except KeyboardInterrupt:

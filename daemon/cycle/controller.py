@@ -6,6 +6,7 @@ import numpy as np
 
 from daemon.allocation.allocate import allocate
 from daemon.allocation.counting import Look
+from daemon.allocation.following import Following
 from daemon.allocation.learning import adopted, observed
 from daemon.allocation.memory import UNKNOWN, LoadMemory, ordered
 from daemon.allocation.ramp import ramp_ceiling_w, ramp_lead_w
@@ -39,8 +40,6 @@ _NOISE_MARGIN = 3.0
 _DEADBAND = 0.002
 _GRACE_S = 3.0
 _AHEAD_S = 4.0
-_FOLLOWS_S = 300.0
-_FOLLOWS_AT_MOST = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +105,10 @@ class Controller:
         self._started_s = now.monotonic_s
         self._last_s = now.monotonic_s
         self.metering = Metering(layout.instruments, layout.loads, uncontrolled_w)
-        self._follows = 0.0
-        """W of cooling for each W of the loads."""
+        self._following = Following()
         self._ceiling_w = 0.0
-        self._largest_step_w = float(np.diff(layout.loads.watts, axis=1).max(initial=0.0))
+        self.largest_step_w = float(np.diff(layout.loads.watts, axis=1).max(initial=0.0))
+        """Of a single load."""
         self._settle_until_s = -np.inf
         self._limit_changed_s = now.monotonic_s
         self._planned_from_s: float | None = None
@@ -205,27 +204,18 @@ class Controller:
         rate_w_per_s = self.policy.ramp_up_w_per_s
         draw_w = look.loads_w + self._uncontrolled_w()
         self._ceiling_w = ramp_ceiling_w(
-            self._ceiling_w, limit_w, draw_w, rate_w_per_s, dt_s, self._largest_step_w
+            self._ceiling_w, limit_w, draw_w, rate_w_per_s, dt_s, self.largest_step_w
         )
-        self._follow(look.loads_w, dt_s)
+        self._following = self._following.looked(self.metering.cooling_w, look.loads_w, now.monotonic_s)
         situation = replace(
             self._situation(limit_w, look.measured_w, now),
             deadline_s=max(self._settle_until_s, now.monotonic_s + _GRACE_S),
             ceiling_w=self._ceiling_w,
             may_rise=self._may_rise(power, now),
             ahead=self._ahead(now),
-            at_once_w=ramp_lead_w(rate_w_per_s, self._largest_step_w),
+            at_once_w=ramp_lead_w(rate_w_per_s, self.largest_step_w),
         )
         return allocate(situation, look, self.layout.circuits)
-
-    def _follow(self, loads_w: float, dt_s: float) -> None:
-        """Learn slowly how much cooling follows the loads."""
-        cooling_w = self.metering.cooling_w
-        if loads_w <= 0 or cooling_w <= 0:
-            return
-        share = min(cooling_w / loads_w, _FOLLOWS_AT_MOST)
-        weight = 1.0 if self._follows == 0 else min(1.0, dt_s / _FOLLOWS_S)
-        self._follows += weight * (share - self._follows)
 
     def _situation(self, limit_w: float, measured_w: Floats, now: Moment) -> Situation:
         """A limit that is to be met within the settling window, with nothing else in the way."""
@@ -241,7 +231,7 @@ class Controller:
             ceiling_w=limit_w,
             may_rise=True,
             cooling_w=self.metering.cooling_w,
-            follows=self._follows,
+            follows=self._following.share or 0.0,
         )
 
     def _margin_w(self, limit_w: float) -> float:
@@ -327,9 +317,13 @@ class Controller:
 
     def hypothetical(self, limit_w: int, now: Moment) -> Plan | None:
         """What would be done under a limit, without doing it; `None` before the first full picture."""
+        asked = self.asked(limit_w, now)
+        return None if asked is None else allocate(*asked, self.layout.circuits)
+
+    def asked(self, limit_w: int, now: Moment) -> tuple[Situation, Look] | None:
+        """What an allocation under a limit that comes at once starts from; `None` as `hypothetical`."""
         if self.last is None or self.last.plan is None:
             return None
         measured_w = self.last.loads_power.measured_w
-        situation = self._situation(float(limit_w), measured_w, now)
         look = Look(self.memory, self.layout.loads, measured_w, now.monotonic_s)
-        return allocate(situation, look, self.layout.circuits)
+        return self._situation(float(limit_w), measured_w, now), look

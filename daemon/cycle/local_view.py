@@ -1,9 +1,11 @@
 """The running site as the local HTTP interface shows it."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from daemon.commands.desk import CommandDesk
+from daemon.cycle.foresight import Foresight
 from daemon.cycle.loop import CycleLoop
 from daemon.cycle.report import device_objects, plan_object
 from daemon.http.view import CommandOutcome, Health
@@ -31,13 +33,16 @@ class LocalView:
         last = self._loop.controller.last
         return [] if last is None else device_objects(self._loop.controller, last)
 
-    def plan(self, limit_w: int | None) -> dict[str, Any]:
+    async def plan(self, limit_w: int) -> dict[str, Any] | None:
         controller = self._loop.controller
-        if limit_w is None:
-            limit_w = controller.policy.authority.contract_max_w
-        if controller.last is None:
-            raise LookupError("the site has not been seen whole yet")
-        return plan_object(controller, controller.last, limit_w)
+        if controller.last is None or controller.last.plan is None:
+            return None
+        told = plan_object(controller, controller.last, limit_w)
+        foresight = Foresight(controller, limit_w)
+        for _ in foresight.steps():
+            # Of a large site each moment takes a while: the cycle goes first.
+            await asyncio.sleep(0)
+        return told | foresight.object()
 
     def ledger(self) -> dict[str, Any]:
         position = self._ledger.position

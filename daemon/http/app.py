@@ -55,7 +55,10 @@ def _add_reading(app: FastAPI, view: SiteView, registry: CollectorRegistry) -> N
 
     @app.get("/api/v1/plan")
     async def plan(limit_w: Annotated[int, Query(ge=0, le=_MAX_INTEGER)]) -> JSONResponse:
-        return JSONResponse(view.plan(limit_w))
+        told = await view.plan(limit_w)
+        if told is None:
+            return problem(503, "not-seen-yet", "the site has not been seen whole yet")
+        return JSONResponse(told)
 
     @app.get("/api/v1/ledger")
     async def ledger() -> JSONResponse:

@@ -32,8 +32,8 @@ class SiteView(Protocol):
     def devices(self) -> list[dict[str, Any]]:
         """One object for every device."""
 
-    def plan(self, limit_w: int | None) -> dict[str, Any]:
-        """What the site would do under a limit; `None` = no limit but the contract's."""
+    async def plan(self, limit_w: int) -> dict[str, Any] | None:
+        """What the site would do under a limit, without doing it; `None` = it was not seen whole yet."""
 
     def ledger(self) -> dict[str, Any]:
         """Head, acknowledged record, backlog."""

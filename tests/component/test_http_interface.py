@@ -55,6 +55,17 @@ async def test_a_plan_under_a_limit_of_0(client: httpx2.AsyncClient, view: Scrip
     assert view.planned == [0]
 
 
+async def test_no_plan_for_a_site_that_was_not_seen_whole(
+    client: httpx2.AsyncClient, view: ScriptedView
+) -> None:
+    view.seen_whole = False
+
+    response = await client.get("/api/v1/plan", params={"limit_w": 0})
+
+    assert response.status_code == 503
+    assert response.json()["type"].rpartition("/")[2] == "not-seen-yet"
+
+
 @pytest.mark.parametrize(
     "query", ["", "?limit_w=-1", "?limit_w=1.5", "?limit_w=none", "?limit_w=9007199254740992"]
 )

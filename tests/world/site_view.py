@@ -31,7 +31,8 @@ class ScriptedView:
         self.health_now = Health(ok=True)
         self.outcome = CommandOutcome("accepted", "a.b.c")
         self.commands: list[bytes] = []
-        self.planned: list[int | None] = []
+        self.planned: list[int] = []
+        self.seen_whole = True
 
     def state(self) -> dict[str, Any]:
         return STATE
@@ -39,9 +40,9 @@ class ScriptedView:
     def devices(self) -> list[dict[str, Any]]:
         return [{"id": "poi", "power_w": None}]
 
-    def plan(self, limit_w: int | None) -> dict[str, Any]:
+    async def plan(self, limit_w: int) -> dict[str, Any] | None:
         self.planned.append(limit_w)
-        return {"limit_w": limit_w, "reached": True}
+        return {"limit_w": limit_w, "reached": True} if self.seen_whole else None
 
     def ledger(self) -> dict[str, Any]:
         return STATE["ledger"]  # type: ignore[no-any-return]  # plain JSON
