@@ -9,6 +9,7 @@ why it could not connect, and lets its TLS client frame in a way that puts no pi
 import asyncio
 import logging
 import ssl
+import termios
 from dataclasses import dataclass
 from typing import cast
 
@@ -117,11 +118,8 @@ class PymodbusLine:
         try:
             # Not its `connect`, which turns every reason into a False.
             await connection.call_create()
-        except (OSError, ValueError) as error:  # pyserial has ValueErrors for settings
-            why = self._trouble(error)
-            if self._way.is_serial or isinstance(error, ssl.SSLError):
-                self._tell(why)
-            raise OSError(why) from error
+        except (OSError, ValueError, termios.error) as error:  # the last two are pyserial's, of settings
+            raise OSError(self._trouble(error, heard=False)) from error
 
     def ask(self, request: Request) -> None:
         assert self._loop is not None
@@ -168,12 +166,7 @@ class PymodbusLine:
         """It is gone, not by us."""
         if connection is not self._connection:
             return
-        why = "closed by the device" if error is None else self._trouble(error)
-        if self._way.is_tls and not connection.heard:
-            why += "; a device that does not accept our certificate, or misses it, does so"
-        if self._way.is_serial or isinstance(error, ssl.SSLError):
-            self._tell(why)
-        self._lose(f"connection lost: {why}")
+        self._lose(f"connection lost: {self._trouble(error, heard=connection.heard)}")
 
     def take(self, connection: "_Connection", data: bytes) -> int:
         """Handle the whole frames in what has come; how many bytes they were."""
@@ -250,13 +243,31 @@ class PymodbusLine:
         self.close()
         self._user.closed(why, desync=desync)
 
-    def _trouble(self, error: Exception) -> str:
-        return tls_trouble(error) if isinstance(error, ssl.SSLError) else str(error) or type(error).__name__
+    def _trouble(self, error: Exception | None, *, heard: bool) -> str:
+        """Why there is no connection; aloud, once, if somebody has to look at it here.
 
-    def _tell(self, why: str) -> None:
-        """Say aloud, once, what somebody at this end has to look at."""
+        Args:
+            error: what was raised; `None` = it was closed in good order.
+            heard: an answer had come over it.
+        """
+        if isinstance(error, ssl.SSLError):
+            why = tls_trouble(error)
+        elif self._way.is_serial and isinstance(error, ValueError | termios.error):
+            why = f"its speed, parity or stop bits are not possible there: {error}"
+        else:
+            why = "closed by the device" if error is None else str(error) or type(error).__name__
+            if not self._way.is_serial and (heard or not self._hung_up(error)):
+                return why
+            if not self._way.is_serial:
+                why += "; so does a device that misses our certificate, or does not accept it"
         _log.log(logging.DEBUG if why == self._told else logging.WARNING, "%s: %s", self._way.name, why)
         self._told = why
+        return why
+
+    def _hung_up(self, error: Exception | None) -> bool:
+        """It took the connection, and then ended it: some devices do not say what is wrong with TLS."""
+        refused = isinstance(error, ConnectionRefusedError)
+        return self._way.is_tls and not refused and (error is None or isinstance(error, ConnectionError))
 
 
 class _Connection(ModbusProtocol):

@@ -6,7 +6,7 @@ import os
 import ssl
 import struct
 import tty
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -298,3 +298,22 @@ async def serial_peer(peer: ScriptedPeer) -> AsyncIterator[tuple[str, Far]]:
         yield os.ttyname(near), Far(write, unplug, unplug, rtu)
     finally:
         unplug()
+
+
+@contextlib.contextmanager
+def null_modem() -> Iterator[tuple[str, str]]:
+    """A wire between two serial ports: their paths."""
+    one, other = os.openpty(), os.openpty()
+    loop = asyncio.get_running_loop()
+    for far, near in (one, other):
+        tty.setraw(near)
+        os.set_blocking(far, False)
+    loop.add_reader(one[0], lambda: os.write(other[0], os.read(one[0], 512)))
+    loop.add_reader(other[0], lambda: os.write(one[0], os.read(other[0], 512)))
+    try:
+        yield os.ttyname(one[1]), os.ttyname(other[1])
+    finally:
+        for far, near in (one, other):
+            loop.remove_reader(far)
+            os.close(far)
+            os.close(near)

@@ -39,6 +39,8 @@ class ScriptedPeer:
     answer: Answerer | None = None
     """What to send instead of the right answer; `None` from it = silence."""
     delay_s: float = 0.0
+    deaf: bool = False
+    """Takes what comes for nothing at all."""
     open: "list[_Connection]" = field(default_factory=list)
 
     async def listen(
@@ -85,7 +87,7 @@ class _Connection(asyncio.Protocol):
         self.peer.open.remove(self)
 
     def data_received(self, data: bytes) -> None:
-        self.buffer += data
+        self.buffer += b"" if self.peer.deaf else data
         while len(self.buffer) >= 12:
             head = struct.unpack_from(">HHHBBHH", self.buffer)
             transaction, _, length, unit, function, address, words = head

@@ -15,6 +15,7 @@ from drivers.fleet import SiteFleet, build_fleet
 from drivers.ports import Absence, Fleet, TopicBus, WriteResult
 from drivers.profiles import load_profile
 from drivers.quantity import COLUMN, QUANTITIES, Quantity
+from drivers.tls import TlsFiles
 
 
 class Sample(NamedTuple):
@@ -95,10 +96,13 @@ def modbus_device(port: int, unit: int = 1, *, profile: str = "sim-miner", host:
 
 @contextlib.asynccontextmanager
 async def running(
-    devices: Sequence[Device], sink: RecordingSink, bus: TopicBus | None = None
+    devices: Sequence[Device],
+    sink: RecordingSink,
+    bus: TopicBus | None = None,
+    tls: TlsFiles | None = None,
 ) -> AsyncIterator[SiteFleet]:
     """A fleet at work; it ends with the context."""
-    fleet = build_fleet(devices, sink, bus, Random(1))
+    fleet = build_fleet(devices, sink, bus, Random(1), tls)
     sink.poll(fleet, devices)
     task = asyncio.create_task(fleet.run())
     try:
