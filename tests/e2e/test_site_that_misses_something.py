@@ -67,14 +67,22 @@ async def test_it_starts_without_anybody_says_so_once_and_works_when_they_come(
             await until(lambda: site.daemon.said("site opened", state="init"))
             await asyncio.sleep(4)
             assert site.daemon.running
-            said_once(site, "http-cannot-listen", "broker not reached", "exchange")
+            said_once(
+                site,
+                "http-cannot-listen",
+                "broker not reached$",
+                "broker not reached for devices",
+                "exchange",
+            )
         await absent.start()
         await site.exchange.start()
         await _is_in_init(site)
         for device in DEAD:
             site.plant.faults[device].refuse = False
         await _works(site)
-        said_once(site, "http-cannot-listen", "broker not reached", "exchange")
+        said_once(
+            site, "http-cannot-listen", "broker not reached$", "broker not reached for devices", "exchange"
+        )
         assert await site.daemon.stop() == 0
         assert not site.daemon.strays()
 
@@ -193,6 +201,7 @@ async def _shows_metrics(site: RealSite) -> None:
     assert samples["quotawatt_polls_total", "ok"] > 16
     assert samples["quotawatt_ledger_seq",] >= samples["quotawatt_ledger_acked_seq",] >= 1
     assert samples["quotawatt_cycle_seconds_count",] > 1
+    assert samples["quotawatt_poll_lag_seconds_count",] > 1
     assert site.was_true(samples["quotawatt_site_power_watts",])
 
 
