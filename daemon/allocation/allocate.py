@@ -14,7 +14,7 @@ from daemon.allocation.curves import Curves
 from daemon.allocation.fit import Span, fitted
 from daemon.allocation.loads import Bools, Ints
 from daemon.allocation.memory import UNKNOWN
-from daemon.allocation.rise import risen
+from daemon.allocation.rise import Rise, risen
 from daemon.allocation.situation import Plan, Situation
 from daemon.allocation.steps import Steps, bridging_steps, down_steps, enough
 from daemon.table.table import Floats
@@ -148,7 +148,7 @@ class _Allocation:
         if self._sum_w <= self._target_w:
             return
         # What the cooling gives back once it has followed is bridged until then, not shed for good.
-        lasting_w = max(self._target_w, self._now.settled_target_w())
+        lasting_w = max(self._target_w, self._now.settled_target_w(self._now.limit_w))
         excess_w = self._sum_w - lasting_w
         if 0 < excess_w <= _TRIM * self._now.limit_w:
             self._lower(self._down(self._movable & self._quick()), excess_w)
@@ -244,18 +244,16 @@ class _Allocation:
         now = self._now
         if not now.may_rise:
             return
-        limit_w = min([now.limit_w, *(ahead.limit_w for ahead in now.ahead)])
-        top_w = limit_w - now.margin_w - now.deadband_w - now.uncontrolled_w
-        drawn_w = max(self._drawing_w(), self._sum_w)
-        if top_w <= drawn_w:
+        limit_w = min([now.limit_w, *(ahead.limit_w for ahead in now.ahead)]) - now.deadband_w
+        room_w = now.target_w(limit_w) - self._drawing_w()
+        if room_w <= 0:
             return
-        may = self._may_rise(top_w - drawn_w, all_up=top_w >= self._all_up_w)
+        settled_room_w = now.settled_target_w(limit_w) - self._drawing_w()
+        may = self._may_rise(max(room_w, settled_room_w), all_up=self._all_up_w <= now.target_w(limit_w))
         if may is not None:
-            ramp_w = now.ceiling_w - now.uncontrolled_w - drawn_w
-            risen_to = risen(
-                now, self._curves, self._level, self._counted, may, self._circuits, top_w - drawn_w, ramp_w
-            )
-            self._set(risen_to)
+            ramp_w = now.ceiling_w - now.uncontrolled_w - self._drawing_w()
+            rise = Rise(settled_room_w, min(room_w, ramp_w), now.at_once_w)
+            self._set(risen(rise, self._curves, self._level, self._counted, may, self._circuits))
 
     def _may_rise(self, room_w: float, *, all_up: bool) -> Bools | None:
         """Loads that have rested, and are not on their way; those that do not obey only when all may.

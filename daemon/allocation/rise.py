@@ -1,49 +1,49 @@
 """The way up: where the loads are to go, and how far the ramp lets them go now."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from daemon.allocation.circuits import Circuits
 from daemon.allocation.curves import Curves
 from daemon.allocation.fit import Span, fitted
 from daemon.allocation.loads import Bools, Ints
-from daemon.allocation.situation import Situation
 from daemon.allocation.steps import Steps, affordable, fitting, up_steps
 from daemon.table.table import Floats
 
 
-def risen(
-    now: Situation,
-    curves: Curves,
-    level: Ints,
-    counted: Floats,
-    may: Bools,
-    circuits: Circuits,
-    room_w: float,
-    ramp_w: float,
-) -> Ints:
+@dataclass(frozen=True, slots=True)
+class Rise:
+    """How far loads may rise."""
+
+    room_w: float
+    """What the site's limit has room for in the end, once the cooling has followed."""
+    now_w: float
+    """What limit and ramp have room for now."""
+    at_once_w: float
+    """A load that rises by no more goes to its new level at once; others go step by step."""
+
+
+def risen(rise: Rise, curves: Curves, level: Ints, counted: Floats, may: Bools, circuits: Circuits) -> Ints:
     """Levels after a rise.
 
-    What the limits have no room for is passed over; what the ramp has none for yet is waited for. Each
-    load is ordered to where it is to be in the end as soon as the ramp lets it: one order instead of one
-    for every level.
+    What there will be no room for is passed over; what there is none for yet is waited for. Each load is
+    ordered to where it is to be in the end as soon as there is room: one order instead of one per level.
 
     Args:
-        now: what the allocation starts from.
+        rise: how far.
         curves: what the loads draw and earn.
         level: (loads,): where they are.
         counted: (loads,): what they count at there.
         may: (loads,): who may rise.
         circuits: the circuits.
-        room_w: what the site's limit has room for.
-        ramp_w: what the ramp has room for.
     """
-    # The cooling that follows a rise takes its part of the room.
-    goal = _goal(curves, level, counted, may, circuits, room_w / (1 + now.follows))
+    goal = _goal(curves, level, counted, may, circuits, rise.room_w)
     rise_w = np.maximum(curves.at(np.maximum(goal, 0))[0] - counted, 0.0)
-    if float(rise_w[goal > level].sum()) <= ramp_w:
+    if float(rise_w[goal > level].sum()) <= rise.now_w:
         return goal
-    steps = up_steps(curves, level, counted, goal > level, upto=goal, at_once=rise_w <= now.at_once_w)
-    return fitting(steps, np.array([ramp_w])).after(level)
+    steps = up_steps(curves, level, counted, goal > level, upto=goal, at_once=rise_w <= rise.at_once_w)
+    return fitting(steps, np.array([rise.now_w])).after(level)
 
 
 def _goal(

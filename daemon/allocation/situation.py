@@ -46,10 +46,10 @@ class Situation:
         """What the loads may draw together under a limit."""
         return max(limit_w - self.uncontrolled_w - self.margin_w, 0.0)
 
-    def settled_target_w(self) -> float:
-        """What they may draw once the cooling has followed them."""
+    def settled_target_w(self, limit_w: float) -> float:
+        """What they may draw under a limit once the cooling has followed them."""
         fixed_w = self.uncontrolled_w - self.cooling_w
-        return max((self.limit_w - self.margin_w - fixed_w) / (1 + self.follows), 0.0)
+        return max((limit_w - self.margin_w - fixed_w) / (1 + self.follows), 0.0)
 
 
 @dataclass(frozen=True, slots=True)

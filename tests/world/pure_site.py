@@ -158,10 +158,16 @@ class PureSite:
         entries = tuple(ScheduleEntry(starts[i], starts[i + 1], limit) for i, (_, limit) in enumerate(steps))
         self.tell(QuotaTaken(Quota(self.rev, entries, wall + 86_400, "k", "", f"hash-{self.rev}")))
         self.lease()
+        self.cycle()
 
     def hold(self, limit_w: int | None) -> None:
         """An operator's hold; `None` releases it."""
         self.tell(HoldSet(None if limit_w is None else Hold(limit_w, "crane", None)))
+        self.cycle()
+
+    def cycle(self) -> None:
+        """Once a second, and at once when an order arrives."""
+        self.result = self.controller.cycle(self.now, records_writable=True)
 
     def lease(self) -> None:
         wall = int(self.now.wall_s)
@@ -181,7 +187,7 @@ class PureSite:
                 self._poll()
                 if self.leasing and round(self.model_s) % 10 == 0:
                     self.lease()
-                self.result = self.controller.cycle(self.now, records_writable=True)
+                self.cycle()
 
     def _poll(self) -> None:
         model = self.plant.model
