@@ -1,18 +1,16 @@
 """What a cycle finds wrong."""
 
-import math
-
 import numpy as np
 
 from daemon.authority.machine import Cause
 from daemon.cycle.alarms import Alarm
 from daemon.cycle.controller import Controller, CycleResult
-from daemon.metering.site_power import PowerSource
-from daemon.table.snapshot import REASON_CODE, DeviceStatus, Snapshot
+from daemon.cycle.metering_findings import metering_findings
+from daemon.cycle.naming import megawatts, named
+from daemon.table.snapshot import REASON_CODE, DeviceStatus, Floats, Snapshot
 from drivers.ports import Absence
 from drivers.quantity import COLUMN, QUANTITIES
 
-_NAMED = 5
 _REACTION_S = 3.0
 """After the first orders nothing can have fallen sooner."""
 
@@ -21,7 +19,7 @@ def findings(controller: Controller, result: CycleResult, *, records_writable: b
     """Every alarm that stands after a cycle, by id."""
     found: dict[str, Alarm] = {}
     _of_limits(found, result)
-    _of_meter(found, result)
+    found |= metering_findings(controller, result)
     _of_devices(found, controller, result)
     if Cause.LEASE in result.verdict.authority.causes:
         found["lease"] = Alarm("lease", "no lease for the quota held: the site falls to its failsafe limit")
@@ -40,7 +38,8 @@ def _of_limits(found: dict[str, Alarm], result: CycleResult) -> None:
     if lowest_w is not None and lowest_w > limit_w:
         found["unreachable"] = Alarm(
             "unreachable",
-            f"the limit {_mw(limit_w)} lies {_mw(lowest_w - limit_w)} below what the site can go down to",
+            f"the limit {megawatts(limit_w)} lies {megawatts(lowest_w - limit_w)} below "
+            "what the site can go down to",
         )
     floor_w = max(limit_w, lowest_w or 0.0)
     # A reading from before the limit says nothing about how it is kept.
@@ -49,31 +48,37 @@ def _of_limits(found: dict[str, Alarm], result: CycleResult) -> None:
     )
     if power_w is not None and power_w > floor_w and judged:
         found["over-limit"] = Alarm(
-            "over-limit", f"the site draws {_mw(power_w)}, allowed are {_mw(floor_w)}"
+            "over-limit", f"the site draws {megawatts(power_w)}, allowed are {megawatts(floor_w)}"
         )
-
-
-def _of_meter(found: dict[str, Alarm], result: CycleResult) -> None:
-    if result.power.source is PowerSource.METER or result.plan is None:
-        return
-    age_s = result.power.age_s
-    silent = "never read" if math.isinf(age_s) else f"silent for {age_s:.0f} s"
-    found["meter"] = Alarm(
-        "meter", f"the site meter is {silent}: power is {result.power.source}, nothing rises"
-    )
 
 
 def _of_devices(found: dict[str, Alarm], controller: Controller, result: CycleResult) -> None:
     devices, snapshot = controller.layout.devices, result.snapshot
     down = [device.id for row, device in enumerate(devices) if snapshot.status(row) is DeviceStatus.DOWN]
     if down:
-        found["devices-down"] = Alarm("devices-down", f"no answer for a minute: {_names(down)}")
+        found["devices-down"] = Alarm("devices-down", f"no answer for a minute: {named(down)}")
     _of_profiles(found, controller, snapshot)
     loads = controller.layout.loads
     disobeying = controller.dispatcher.disobeying(controller.memory)
     if len(disobeying):
-        names = [devices[int(loads.rows[index])].id for index in disobeying]
-        found["disobeying"] = Alarm("disobeying", f"do not follow their set-points: {_names(names)}")
+        excess_w = _excess_w(controller, result)[disobeying]
+        names = [
+            f"{devices[int(loads.rows[disobeying[index]])].id} ({excess_w[index] / 1e3:.1f} kW)"
+            for index in np.argsort(-excess_w, kind="stable")
+        ]
+        found["disobeying"] = Alarm(
+            "disobeying",
+            f"do not follow their set-points, which costs {megawatts(float(excess_w.sum()))}: {named(names)}",
+        )
+
+
+def _excess_w(controller: Controller, result: CycleResult) -> Floats:
+    """(loads,): what each draws above its order; one that is not measured, what it may."""
+    loads, memory = controller.layout.loads, controller.memory
+    measured_w = result.loads_power.measured_w
+    drawn_w = np.where(np.isfinite(measured_w), measured_w, loads.nameplate_w)
+    excess_w: Floats = np.maximum(drawn_w - memory.at_level_w(), 0.0)
+    return excess_w
 
 
 def _of_profiles(found: dict[str, Alarm], controller: Controller, snapshot: Snapshot) -> None:
@@ -81,7 +86,7 @@ def _of_profiles(found: dict[str, Alarm], controller: Controller, snapshot: Snap
     devices = controller.layout.devices
     wrong = np.flatnonzero(snapshot.reasons == REASON_CODE[Absence.WRONG_DEVICE])
     if len(wrong):
-        names = _names([devices[int(row)].id for row in wrong])
+        names = named([devices[int(row)].id for row in wrong])
         found["wrong-device"] = Alarm(
             "wrong-device",
             f"something else than their profiles say answers, and is neither used nor ordered: {names}; "
@@ -89,7 +94,7 @@ def _of_profiles(found: dict[str, Alarm], controller: Controller, snapshot: Snap
         )
     refusing = np.flatnonzero(snapshot.refused)
     if len(refusing):
-        names = _names([f"{devices[int(row)].id} ({_lost(snapshot, int(row))})" for row in refusing])
+        names = named([f"{devices[int(row)].id} ({_lost(snapshot, int(row))})" for row in refusing])
         found["refused-points"] = Alarm(
             "refused-points",
             f"do not let themselves be asked for what their profiles say: {names}; mend the profiles",
@@ -99,12 +104,3 @@ def _of_profiles(found: dict[str, Alarm], controller: Controller, snapshot: Snap
 def _lost(snapshot: Snapshot, row: int) -> str:
     refused = int(snapshot.refused[row])
     return ", ".join(quantity.value for quantity in QUANTITIES if refused >> COLUMN[quantity] & 1)
-
-
-def _names(names: list[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
-
-
-def _mw(watts: float) -> str:
-    return f"{watts / 1e6:.3f} MW"

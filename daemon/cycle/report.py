@@ -7,8 +7,11 @@ from typing import Any
 import numpy as np
 
 from daemon import __version__
+from daemon.allocation.counting import Look
+from daemon.allocation.memory import UNKNOWN
 from daemon.commands.orders import Hold
 from daemon.cycle.controller import Controller, CycleResult
+from daemon.metering.measuring import PowerOrigin
 from daemon.table import Snapshot
 from daemon.table.table import DeviceStatus
 from daemon.timestamps import format_utc
@@ -30,9 +33,9 @@ def whole(value: float | None) -> int | None:
 
 
 def total(snapshot: Snapshot, quantity: Quantity) -> float | None:
-    """Sum of the fresh values; `None` if no device has one."""
+    """Sum of the fresh values, none of which can be negative; `None` if no device has one."""
     fresh = snapshot.fresh(quantity)
-    present = fresh[np.isfinite(fresh)]
+    present = fresh[fresh >= 0]
     return float(present.sum()) if len(present) else None
 
 
@@ -98,8 +101,9 @@ def telemetry_object(result: CycleResult) -> dict[str, Any]:
 
 
 def device_objects(controller: Controller, result: CycleResult) -> list[dict[str, Any]]:
-    """Every device with its values, their age and why one is absent."""
+    """Every device with its values, their age and why one is absent, and what it is taken to draw."""
     ordered = {int(row): index for index, row in enumerate(controller.layout.loads.rows)}
+    powers, nonsense = _powers(controller, result), controller.metering.nonsense
     return [
         {
             "id": device.id,
@@ -114,10 +118,29 @@ def device_objects(controller: Controller, result: CycleResult) -> list[dict[str
                 for quantity in QUANTITIES
                 if (value := result.snapshot.value(row, quantity)) is not None
             },
+            "power": powers.get(row),
+            "nonsense": int(nonsense.counts[row]),
             "order": _order(controller, ordered.get(row)),
         }
         for row, device in enumerate(controller.layout.devices)
     ]
+
+
+def _powers(controller: Controller, result: CycleResult) -> dict[int, dict[str, Any]]:
+    """By row: what a load counts at or a meter shows, where that is from, what is held against it."""
+    loads, memory, metering = controller.layout.loads, controller.memory, controller.metering
+    look = Look(memory, loads, result.loads_power.measured_w, result.moment.monotonic_s)
+    learned = (memory.level != UNKNOWN) & memory.obeys & ~look.missing
+    watts = np.where(np.isfinite(look.measured_w), look.measured_w, look.counted_w)
+    powers: dict[int, dict[str, Any]] = {
+        int(row): {"watts": whole(float(drawn_w)), "source": origin.value, "doubt": None}
+        for row, drawn_w, origin in zip(loads.rows, watts, result.loads_power.origins(learned), strict=True)
+    }
+    for meter, record in zip(metering.instruments.meters, metering.records, strict=True):
+        shown_w = None if record.reading is None else whole(record.reading.power_w)
+        doubt = None if record.doubt is None else record.doubt.value
+        powers[meter.row] = {"watts": shown_w, "source": PowerOrigin.DEVICE.value, "doubt": doubt}
+    return powers
 
 
 def _order(controller: Controller, load: int | None) -> dict[str, Any] | None:
