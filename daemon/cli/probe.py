@@ -11,12 +11,13 @@ from rich.console import Console
 from rich.table import Table
 
 from daemon.cli.exits import Exit
-from drivers.address import ModbusTcpAddress, address_problem, parse_address
+from drivers.address import ModbusAddress, ModbusTlsAddress, MqttAddress, address_problem, parse_address
 from drivers.errors import AddressError, ProfileError, RetryLaterError
 from drivers.modbus.inspection import Inspection, Reading, inspect
 from drivers.profile import ModbusMap, Profile
 from drivers.profiles import load_profile, read_profile
 from drivers.quantity import QUANTITY_BY_NAME
+from drivers.tls import TlsFileError, TlsFiles
 
 
 def probe(
@@ -28,6 +29,15 @@ def probe(
     timeout: Annotated[
         float, typer.Option("--timeout", min=0.05, max=60, help="Deadline of a request in seconds.")
     ] = 1.0,
+    ca: Annotated[
+        Path | None, typer.Option("--ca", help="For modbuss://: PEM of the authority of the devices.")
+    ] = None,
+    cert: Annotated[
+        Path | None, typer.Option("--cert", help="For modbuss://: PEM of the controller's certificate.")
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option("--key", help="For modbuss://: PEM of the key of that certificate.")
+    ] = None,
 ) -> None:
     """Read every point of a device once: raw words, value, unit, latency. Nothing is written.
 
@@ -35,10 +45,15 @@ def probe(
     69: nobody answers.
 
     Example: quotawatt probe modbus://10.0.0.5:502/1 --profile eastron-sdm630
+
+    Example: quotawatt probe "modbus+rtu:///dev/ttyUSB0?baud=9600/1" --profile eastron-sdm630
     """
     known, address = _understand(profile, device_url)
+    tls = _tls(address, ca, cert, key)
     try:
-        found = asyncio.run(inspect(address, known, timeout_s=timeout))
+        found = asyncio.run(inspect(address, known, timeout_s=timeout, tls=tls))
+    except TlsFileError as error:
+        raise _usage(f"--{error}") from error
     except RetryLaterError as error:
         if as_json:
             print(json.dumps({"ok": False, "profile": known.name, "error": str(error)}, ensure_ascii=False))
@@ -54,7 +69,7 @@ def probe(
         raise typer.Exit(Exit.FAILED)
 
 
-def _understand(profile: str, device_url: str) -> tuple[Profile, ModbusTcpAddress]:
+def _understand(profile: str, device_url: str) -> tuple[Profile, ModbusAddress]:
     try:
         known = read_profile(Path(profile)) if profile.endswith(".toml") else load_profile(profile)
         address = parse_address(device_url)
@@ -63,9 +78,21 @@ def _understand(profile: str, device_url: str) -> tuple[Profile, ModbusTcpAddres
         raise _usage(str(error)) from error
     if problem is not None:
         raise _usage(problem)
-    if not isinstance(address, ModbusTcpAddress):
+    if isinstance(address, MqttAddress):
         raise _usage("only Modbus devices can be probed; listen to an MQTT device on its broker")
     return known, address
+
+
+def _tls(address: ModbusAddress, ca: Path | None, cert: Path | None, key: Path | None) -> TlsFiles | None:
+    if not isinstance(address, ModbusTlsAddress):
+        if ca or cert or key:
+            raise _usage("--ca, --cert and --key are for modbuss:// alone")
+        return None
+    if ca is None:
+        raise _usage("modbuss:// needs --ca: the PEM file of the authority that signed the devices")
+    if (cert is None) != (key is None):
+        raise _usage("--cert and --key go together")
+    return TlsFiles(ca, cert, key)
 
 
 def _usage(text: str) -> typer.Exit:

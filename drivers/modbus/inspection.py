@@ -4,22 +4,18 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from drivers.address import ModbusTcpAddress
-from drivers.errors import DesyncError, DriverError, RetryLaterError
+from drivers.address import ModbusAddress
+from drivers.errors import RetryLaterError
 from drivers.modbus.codec import combined, decode_text, decode_words
-from drivers.modbus.errors import DeviceExceptionError
-from drivers.modbus.frames import (
-    HEADER,
-    MAX_FRAME,
-    check_read_answer,
-    frame_end,
-    read_request,
-    transaction_of,
-)
+from drivers.modbus.errors import AnswerError, DeviceExceptionError
+from drivers.modbus.frames import Buffer
 from drivers.modbus.identity import text_problem, value_problem
+from drivers.modbus.lines import MakeLine, end_of, lines, profile_over
 from drivers.modbus.planning import Block, fitted, plan_reads
+from drivers.modbus.requests import Request
 from drivers.modbus.sunspec import SunSpecWalk, located, location_problem
-from drivers.profile import ModbusMap, Profile, RegisterPoint, TextPoint
+from drivers.profile import ModbusMap, Pacing, Profile, RegisterPoint, TextPoint
+from drivers.tls import TlsFiles
 
 CONNECT_TIMEOUT_S = 3.0
 NOT_AVAILABLE = "not available"
@@ -67,15 +63,20 @@ class _Answer:
     problem: str | None = None
 
 
-async def inspect(address: ModbusTcpAddress, profile: Profile, *, timeout_s: float = 1.0) -> Inspection:
+async def inspect(
+    address: ModbusAddress, profile: Profile, *, timeout_s: float = 1.0, tls: TlsFiles | None = None
+) -> Inspection:
     """Read everything that the profile names, at the pace that the device wants.
 
     Raises:
         RetryLaterError: nobody answers there.
+        AddressError: it is reached over TLS, and there is no `tls`.
+        TlsFileError: a file of `tls` cannot be used.
     """
-    register_map = profile.map
+    register_map = profile_over(profile, address).map
     assert isinstance(register_map, ModbusMap)
-    session = await _connect(address, register_map, timeout_s)
+    session = _Session(address, register_map.pacing, timeout_s, lines(tls))
+    await session.open()
     try:
         if register_map.sunspec_model is not None:
             found = await _walk(session)
@@ -94,17 +95,6 @@ async def inspect(address: ModbusTcpAddress, profile: Profile, *, timeout_s: flo
     return Inspection(tuple(_identity_problems(register_map, readings)), readings)
 
 
-async def _connect(address: ModbusTcpAddress, register_map: ModbusMap, timeout_s: float) -> "_Session":
-    try:
-        async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            reader, writer = await asyncio.open_connection(address.host, address.port)
-    except OSError as error:  # a TimeoutError is one
-        reason = str(error) or "no answer"
-        raise RetryLaterError(f"cannot connect to {address.host}:{address.port}: {reason}") from None
-    await asyncio.sleep(register_map.pacing.pause_after_connect_s)
-    return _Session(reader, writer, address, register_map.pacing.pause_between_requests_s, timeout_s)
-
-
 async def _walk(session: "_Session") -> SunSpecWalk:
     walk = SunSpecWalk()
     while not walk.take((await session.read(walk.want)).words or None):
@@ -113,20 +103,34 @@ async def _walk(session: "_Session") -> SunSpecWalk:
 
 
 class _Session:
-    """A connection that asks one thing at a time."""
+    """Asks one thing at a time over a line; implements `LineUser`."""
 
-    def __init__(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        address: ModbusTcpAddress,
-        pause_s: float,
-        timeout_s: float,
-    ) -> None:
-        self._reader, self._writer, self._address = reader, writer, address
-        self._pause_s, self._timeout_s = pause_s, timeout_s
-        self._transaction = 0
-        self._answered = False
+    def __init__(self, address: ModbusAddress, pacing: Pacing, timeout_s: float, make_line: MakeLine) -> None:
+        self._address, self._pacing, self._timeout_s = address, pacing, timeout_s
+        self._line = make_line(address, self)
+        self._is_open = asyncio.Event()
+        self._answer: asyncio.Future[tuple[int, ...]] | None = None
+        self._lost: str | None = None
+        self._asked = self._answered = False
+
+    async def open(self) -> None:
+        """Connect.
+
+        Raises:
+            RetryLaterError: it cannot be done.
+        """
+        self._lost = None
+        self._is_open.clear()
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await self._line.open()
+                await self._is_open.wait()
+        except OSError as error:  # a TimeoutError is one
+            self._line.close()
+            raise RetryLaterError(
+                f"cannot connect to {end_of(self._address)}: {str(error) or 'no answer'}"
+            ) from None
+        await asyncio.sleep(self._pacing.pause_after_connect_s)
 
     async def read(self, block: Block) -> _Answer:
         """The registers of a block.
@@ -135,50 +139,73 @@ class _Session:
             RetryLaterError: nothing has answered yet, or the connection is gone.
         """
         loop = asyncio.get_running_loop()
-        if self._transaction:
-            await asyncio.sleep(self._pause_s)
-        self._transaction += 1
+        if self._asked:
+            await asyncio.sleep(self._pacing.pause_between_requests_s)
+        self._asked = True
         started = loop.time()
         try:
-            async with asyncio.timeout(self._timeout_s):
-                words = await self._ask(block)
+            words = await self._ask(block)
         except TimeoutError:
             if not self._answered:
                 raise NoAnswerError(self._where("does not answer")) from None
+            await asyncio.sleep(0)
+            if self._lost is not None:  # a line that could not tell a late answer from the next
+                await self.open()
             return _Answer(problem="no answer in time")
-        except (DesyncError, OSError, EOFError) as error:
-            raise RetryLaterError(self._where(f"the connection is lost: {error}")) from None
         except DeviceExceptionError as error:
             if error.off_line:
                 raise RetryLaterError(self._where(f"is off line ({error})")) from None
             return _Answer(latency_s=loop.time() - started, problem=str(error))
-        except DriverError as error:
+        except AnswerError as error:
             return _Answer(latency_s=loop.time() - started, problem=str(error))
         return _Answer(words, loop.time() - started)
 
     def close(self) -> None:
         """End the connection."""
-        self._writer.close()
+        self._line.close()
 
-    def _where(self, what: str) -> str:
-        return f"{self._address.host}:{self._address.port} unit {self._address.unit} {what}"
+    # --- what the line tells ---------------------------------------------------------------------
+
+    def opened(self) -> None:
+        self._is_open.set()
+
+    def answered(self, request: Request, data: Buffer, start: int, end: int) -> None:
+        del request
+        self._answered = True
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result(tuple(data[i] << 8 | data[i + 1] for i in range(start, end, 2)))
+
+    def failed(self, request: Request, error: Exception) -> None:
+        del request
+        self._answered = True
+        self._end(error)
+
+    def closed(self, why: str, *, desync: bool) -> None:
+        del desync
+        self._lost = why
+        self._end(RetryLaterError(self._where(why)))
+
+    def _end(self, error: Exception) -> None:
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(error)
+
+    # --- one request -----------------------------------------------------------------------------
 
     async def _ask(self, block: Block) -> tuple[int, ...]:
-        unit = self._address.unit
-        self._writer.write(read_request(self._transaction, unit, block.function, block.address, block.length))
-        while True:
-            frame = await self._frame()
-            if transaction_of(frame, 0) == self._transaction:
-                break  # else it is late, after we gave up
-        self._answered = True
-        at = check_read_answer(frame, 0, len(frame), unit, block.function, block.length)
-        return tuple(frame[i] << 8 | frame[i + 1] for i in range(at, len(frame), 2))
+        if self._lost is not None:
+            raise RetryLaterError(self._where(self._lost))
+        request = Request.read(self._address.unit, block)
+        self._answer = asyncio.get_running_loop().create_future()
+        self._line.ask(request)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._answer
+        except TimeoutError:
+            self._line.abandon(request)
+            raise
 
-    async def _frame(self) -> bytes:
-        head = await self._reader.readexactly(HEADER)
-        length = head[4] << 8 | head[5]
-        frame_end(head, 0, HEADER)  # refuses what is no header
-        return head + await self._reader.readexactly(min(length, MAX_FRAME))
+    def _where(self, what: str) -> str:
+        return f"{end_of(self._address)} unit {self._address.unit} {what}"
 
 
 def _all(register_map: ModbusMap) -> tuple[RegisterPoint | TextPoint, ...]:

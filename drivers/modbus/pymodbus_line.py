@@ -29,6 +29,8 @@ from drivers.tls import tls_trouble
 
 RESYNC_S = 1.0
 """After a wrong answer without transaction id its unit is left alone: the right one may follow."""
+LATE_SHARE = 0.5
+"""On a wire an answer may be late by this share of the time that it was given; later ones there are none."""
 _BITS = 11
 """Of a character on the wire, at most."""
 _LEAST_SILENCE_S = 0.00175
@@ -141,7 +143,7 @@ class PymodbusLine:
         if self._way.is_serial:
             # Its answer carries nothing but the unit: let it pass before the unit is asked again.
             now = self._loop.time()
-            self._rest_until[request.unit] = 2 * now - sent_at
+            self._rest_until[request.unit] = now + LATE_SHARE * (now - sent_at)
         else:
             # How late an answer may be nobody knows; on the next connection it will not come.
             why = "an answer is late, and could not be told from the next"

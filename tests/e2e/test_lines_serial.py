@@ -33,7 +33,7 @@ async def until(sink: RecordingSink, rows: set[int], within_s: float = 5.0) -> N
 async def test_the_late_answer_of_a_unit_is_not_taken_for_its_next() -> None:
     async with bench(Kind.PYMODBUS_SERIAL) as at:
         at.peer.delay_s = 0.3
-        assert (await at.ask(read(1, 16, 4), 0.2)).what == "silence"
+        assert (await at.ask(read(1, 16, 4), 0.25)).what == "silence"
         at.peer.delay_s = 0.0
         after = read(1, 200, 4)
         assert await at.ask(after, 1.0) == Outcome("answered", values(after))
