@@ -79,6 +79,7 @@ def test_a_topic_that_falls_silent_takes_its_own_values_away_and_no_others() -> 
             for _ in range(4):
                 sensor(bus)
                 await asyncio.sleep(10)
+            sensor(bus)
             seen = table.freeze(loop.time())
             assert seen.value(0, Quantity.POWER) == 3400.0
             assert seen.fresh(Quantity.POWER)[0] == 3400.0

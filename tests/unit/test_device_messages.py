@@ -62,6 +62,7 @@ WRONG = {
     "object": b'{"a": {}}',
     "array": b'{"a": [1]}',
     "NaN": b'{"a": NaN}',
+    "NaN where nobody looks": b'{"a": 1, "b": NaN}',
     "infinity": b'{"a": 1e999}',
     "an integer that no float holds": b'{"a": 1' + b"0" * 400 + b"}",
     "a name that is there twice": b'{"a": 1, "a": 2}',

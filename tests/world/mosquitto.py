@@ -25,6 +25,8 @@ class Mosquitto:
 
     port: int
     folder: Path
+    options: str = "allow_anonymous true\n"
+    """Further lines of its configuration."""
     process: asyncio.subprocess.Process | None = None
 
     @property
@@ -34,7 +36,7 @@ class Mosquitto:
     async def start(self) -> None:
         assert BINARY is not None, "mosquitto is missing: apt-get install mosquitto"
         config = self.folder / f"mosquitto-{self.port}.conf"
-        config.write_text(f"listener {self.port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 1000\n")
+        config.write_text(f"listener {self.port} 127.0.0.1\nmax_queued_messages 1000\n{self.options}")
         self.process = await asyncio.create_subprocess_exec(
             BINARY,
             "-c",
@@ -64,9 +66,9 @@ class Mosquitto:
 
 
 @asynccontextmanager
-async def mosquitto(folder: Path) -> AsyncIterator[Mosquitto]:
+async def mosquitto(folder: Path, options: str = Mosquitto.options) -> AsyncIterator[Mosquitto]:
     """A broker with its files in `folder`."""
-    broker = Mosquitto(free_port(), folder)
+    broker = Mosquitto(free_port(), folder, options)
     await broker.start()
     try:
         yield broker
