@@ -12,8 +12,9 @@ import numpy.typing as npt
 from drivers.device import Device
 from drivers.grid import PollGrid
 from drivers.modbus.assembly import Place, assemble
+from drivers.modbus.connection import LinkState
 from drivers.modbus.lines import MakeLine, line_to
-from drivers.modbus.link import Link, LinkState
+from drivers.modbus.link import Link
 from drivers.ports import FleetSink
 from drivers.profile import SLOW_S
 
@@ -87,8 +88,8 @@ class ModbusFleet:
 
     def counters(self) -> Mapping[str, int]:
         late = sum(grid.missed for grid in self._grids)
-        tally = self._shared.tally
-        return {"ok": self._shared.ok, **tally, "missed": tally["missed"] + late}
+        shared = self._shared
+        return {"ok": shared.ok, **shared.tally, "missed": shared.missed + late}
 
     def decode_into(self, values: npt.NDArray[np.float64]) -> None:
         for matrix in self._matrices:

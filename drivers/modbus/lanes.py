@@ -27,36 +27,39 @@ W = TypeVar("W", bound=Waiting)
 class Lanes(Generic[W]):
     """The queue of a link. Within a lane the first to come is the first to go."""
 
-    __slots__ = ("_aged_before", "_queues")
+    __slots__ = ("_aged_before", "_queues", "waiting")
 
     def __init__(self) -> None:
         # Lists: an empty deque takes ten times the memory, and there is one for each connection.
         self._queues: tuple[list[W], list[W], list[W]] = ([], [], [])
         self._aged_before = False
-
-    def __bool__(self) -> bool:
-        writes, control, slow = self._queues
-        return bool(control or writes or slow)
+        self.waiting = 0
+        """How many."""
 
     def put(self, lane: Lane, item: W, now: float) -> None:
         """Let it wait for its turn."""
         item.queued_at = now
         self._queues[lane].append(item)
+        self.waiting += 1
 
     def put_first(self, lane: Lane, item: W, now: float) -> None:
         """Let it be the next of its lane."""
         item.queued_at = now
         self._queues[lane].insert(0, item)
+        self.waiting += 1
 
     def take(self, now: float) -> W:
         """What goes next; there must be something."""
+        self.waiting -= 1
         first: list[W] | None = None
-        for lane, queue in enumerate(self._queues):
+        for queue, most_wait_s in zip(self._queues, MOST_WAIT_S, strict=True):
             if not queue:
                 continue
             if first is None:
                 first = queue
-            elif not self._aged_before and now - queue[0].queued_at >= MOST_WAIT_S[lane]:
+                if len(queue) > self.waiting:
+                    break  # there is nothing in the others
+            elif not self._aged_before and now - queue[0].queued_at >= most_wait_s:
                 self._aged_before = True
                 return queue.pop(0)
         assert first is not None
@@ -68,6 +71,7 @@ class Lanes(Generic[W]):
         for queue in self._queues:
             if item in queue:
                 queue.remove(item)
+                self.waiting -= 1
                 return True
         return False
 
@@ -76,4 +80,5 @@ class Lanes(Generic[W]):
         waiting = [item for queue in self._queues for item in queue]
         for queue in self._queues:
             queue.clear()
+        self.waiting = 0
         return waiting

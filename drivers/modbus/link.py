@@ -1,46 +1,29 @@
-"""What is asked over one connection, in which order, and what becomes of the answers.
+"""What is asked over a connection, in which order, and what follows from the answers.
 
 Everything happens in callbacks: a poll makes no task, no future and no timer; the fleet's tick looks after
 deadlines (`expire`) and reconnects (`connect`).
 """
 
-import asyncio
-import logging
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 
-from drivers.modbus.backoff import Backoff
+from drivers.modbus.connection import Connection, LinkState
 from drivers.modbus.errors import DeviceExceptionError
 from drivers.modbus.frames import Buffer
 from drivers.modbus.lanes import Lane, Lanes
 from drivers.modbus.line import Line, LineUser
 from drivers.modbus.outcomes import Asker, Outcomes
 from drivers.modbus.pace import Pace
-from drivers.modbus.reading import Reading, Sweep
+from drivers.modbus.reading import Reading
 from drivers.modbus.requests import Request
 from drivers.modbus.shared import NEVER, Shared
 from drivers.modbus.unit import Order, PolledUnit
 from drivers.ports import Absence, WriteResult
 
-CONNECT_TIMEOUT_S = 3.0
 TIMEOUTS_TO_RECONNECT = 2
-_ROUNDING_S = 1e-6
-"""A timer may fire this much early, by the rounding of its time."""
-_log = logging.getLogger(__name__)
 
 
-class LinkState(StrEnum):
-    """How far the connection is."""
-
-    DOWN = "down"
-    CONNECTING = "connecting"
-    UP = "up"
-    RESTING = "resting"
-    """Closed after a sweep, as a device wants it; opened again when there is something to ask."""
-
-
-class Link:
-    """A connection, made again and again, and the units behind it.
+class Link(Connection):
+    """A connection and the units behind it.
 
     Args:
         name: for the log.
@@ -50,88 +33,45 @@ class Link:
         make_line: what carries its requests.
     """
 
-    __slots__ = (
-        "_backoff",
-        "_closed",
-        "_current",
-        "_deadlines",
-        "_index",
-        "_lanes",
-        "_line",
-        "_not_before",
-        "_others",
-        "_outcomes",
-        "_pace",
-        "_pausing",
-        "_ready",
-        "_shared",
-        "_sink",
-        "_solo",
-        "_swept",
-        "_timeouts",
-        "name",
-        "retry_at",
-        "state",
-        "units",
-    )
+    __slots__ = ("_lanes", "_outcomes", "_sink", "_swept", "_takes_several", "units")
 
     def __init__(
         self, name: str, index: int, shared: Shared, outcomes: Outcomes, make_line: Callable[[LineUser], Line]
     ) -> None:
-        self.name = name
+        super().__init__(name, index, shared, make_line)
         self.units: list[PolledUnit] = []
-        self.state = LinkState.DOWN
-        self.retry_at = 0.0
-        self._index, self._shared, self._sink, self._deadlines = index, shared, shared.sink, shared.deadlines
-        self._outcomes = outcomes
-        self._line = make_line(self)
-        self._backoff = Backoff(shared.rng)
-        self._closed = False
+        self._outcomes, self._sink = outcomes, shared.sink
         self._lanes: Lanes[Reading | Order] = Lanes()
-        self._current: Request | None = None
-        """In flight; of several the last."""
-        self._others: list[Request] = []
-        """Also in flight, in the order in which they went out."""
-        self._solo: Sweep | None = None
-        """The one sweep of the usual link, while all is well: one unit, one request, nothing else to do."""
-        self._ready: Request | None = None
-        """That of `_solo`, while nothing is in flight."""
-        self._timeouts = 0
-        self._pace: Pace | None = None
+        self._takes_several = False
+        """More than one request may be in flight."""
         self._swept = False
-        """A sweep has ended on this connection."""
-        self._not_before = 0.0
-        """No request goes out earlier, if there are pauses."""
-        self._pausing = False
+        """A sweep has ended since the last pause."""
 
     # --- what the fleet asks for ----------------------------------------------------------------
 
-    async def connect(self) -> None:
-        """Try once to connect; the outcome shows in `state`."""
-        self.state = LinkState.CONNECTING
-        try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                await self._line.open()
-        except OSError as error:  # a TimeoutError is one
-            self._down(f"cannot connect: {str(error) or 'no answer'}", Absence.NOT_CONNECTED)
-
     def poll(self, unit: PolledUnit, now: float) -> None:
         """Sweep a unit, unless its last sweep is still waiting."""
-        request = self._ready
-        if request is None:
+        sweep = unit.reading
+        if sweep.waits:
+            self._shared.missed += 1
+        elif not sweep.simple:
             self._poll(unit, now)
-            return
-        self._ready = None
-        sweep = request.asker
-        sweep.waits, sweep.started = True, now
-        self._current = request
-        request.deadline = self._deadlines[self._index] = now + self._shared.timeout_s
-        self._line.ask(request)
+        elif self._current is None:
+            # The short way: connected, nothing in flight, so nothing that waits either.
+            sweep.waits, sweep.started = True, now
+            self._current = request = sweep.requests[0]
+            request.deadline = self._deadlines[self._index] = now + self._shared.timeout_s
+            self._line.ask(request)
+        else:
+            sweep.waits = True
+            self._lanes.put(Lane.CONTROL, sweep, now)
+            if self._takes_several:
+                self._next(now)
 
     def poll_slow(self, unit: PolledUnit) -> None:
         """Read its slow points after its next sweep."""
         unit.slow_due = True
-        self._unsettle()
+        unit.sweep.simple = False
 
     def order(self, unit: PolledUnit, watts: float | None) -> None:
         """Write a set-point as soon as the request in flight is through."""
@@ -141,7 +81,6 @@ class Link:
         else:
             unit.order = Order(unit, watts)
             self._lanes.put(Lane.WRITE, unit.order, now)
-        self._unsettle()
         if self.state is not LinkState.DOWN:
             self._next(now)
         elif self._shared.loop is not None:
@@ -151,7 +90,6 @@ class Link:
     def expire(self, now: float) -> None:
         """A request in flight was not answered in time."""
         late = [request for request in self._in_flight() if request.deadline <= now]
-        self._unsettle()
         for request in late:
             unit = request.asker.unit
             alone_silent = unit.breaker.is_open and not all(other.breaker.is_open for other in self.units)
@@ -167,34 +105,22 @@ class Link:
         else:
             self._next(now)
 
-    def close(self) -> None:
-        """End the connection for good."""
-        self._closed = True
-        self._down("closed", Absence.NOT_CONNECTED)
-
     # --- what the line tells ---------------------------------------------------------------------
-
-    def opened(self) -> None:
-        now = self._shared.now()
-        if self._pace is None:
-            self._pace = Pace.of((unit.map for unit in self.units), self._line.most_in_flight)
-        self.state = LinkState.UP
-        self._timeouts, self._swept = 0, False
-        self._not_before = now + self._pace.pause_after_connect_s
-        _log.debug("%s connected", self.name)
-        self._next(now)
 
     def answered(self, request: Request, data: Buffer, start: int, end: int) -> None:
         sweep = request.asker
-        if sweep is self._solo and sweep is not None:
+        if sweep.simple and request is self._current and not self._others:
+            # The short way: nothing is to be set right again, and there is nothing more to this sweep.
             self._current = None
             self._deadlines[self._index] = NEVER
+            self._timeouts = 0
             sweep.row[:] = data[start:end]
             sweep.raw.changed = True
             sweep.waits = False
-            self._ready = request
             self._shared.ok += 1
             self._sink.swept(sweep.unit.row, sweep.started, False)  # noqa: FBT003  FleetSink
+            if self._lanes.waiting:
+                self._next(self._shared.now())
             return
         now = self._heard(request)
         asker = request.asker
@@ -208,7 +134,7 @@ class Link:
 
     def failed(self, request: Request, error: Exception) -> None:
         now = self._heard(request)
-        self._unsettle()
+        request.asker.unit.sweep.simple = False
         follows: Sequence[Asker] = ()
         if not isinstance(error, DeviceExceptionError):
             self._outcomes.wrong(request.asker, error, now)
@@ -218,16 +144,16 @@ class Link:
             follows = self._outcomes.refused(request.asker, error, now)
         self._go_on(request.asker, follows, now)
 
-    def closed(self, why: str, *, desync: bool) -> None:
-        self._down(why, Absence.INVALID if desync else Absence.NOT_CONNECTED)
-
     # --- what goes out next ----------------------------------------------------------------------
+
+    def _pace_for(self, most_in_flight: int) -> Pace:
+        pace = Pace.of((unit.map for unit in self.units), most_in_flight)
+        self._takes_several = pace.in_flight > 1
+        return pace
 
     def _poll(self, unit: PolledUnit, now: float) -> None:
         reading = unit.reading
-        if reading.waits:
-            self._shared.tally["missed"] += 1
-        elif self.state is LinkState.DOWN:
+        if self.state is LinkState.DOWN:
             self._outcomes.absent(unit, Absence.NOT_CONNECTED)
         elif now >= unit.rest_until and (len(self.units) == 1 or unit.breaker.allows(now)):
             reading.begin(now)
@@ -245,24 +171,16 @@ class Link:
             self._lanes.put(Lane.SLOW if slow else Lane.CONTROL, reading, now)
 
     def _next(self, now: float) -> None:
-        pace = self._pace
-        while self._lanes:
+        while self._lanes.waiting:
             if self.state is LinkState.RESTING:
-                self.state, self.retry_at = LinkState.CONNECTING, now
-                self._shared.went_down(self._index)
-            if self.state is not LinkState.UP or pace is None or self._is_full(pace):
-                return
-            if now + _ROUNDING_S < self._not_before:
-                self._pause()
+                self._wake(now)
+            if not self._may_send(now):
                 return
             self._start(self._lanes.take(now), now)
-        if self._current is not None or self._others or self.state is not LinkState.UP or pace is None:
-            return
-        if pace.close_after_sweep and self._swept:
-            self.state = LinkState.RESTING
-            self._line.close()
-        elif len(self.units) == 1 and pace.is_free:
-            self._settle(self.units[0])
+        if self._swept and self._current is None and self.state is LinkState.UP:
+            self._swept = False
+            if self._pace is not None and self._pace.close_after_sweep:
+                self._rest()
 
     def _start(self, item: Asker, now: float) -> None:
         if isinstance(item, Reading):
@@ -284,67 +202,7 @@ class Link:
         reading.begin(now)
         self._queue(reading, now)
 
-    def _send(self, request: Request, now: float) -> None:
-        if self._current is not None:
-            self._others.append(self._current)
-        self._current = request
-        request.deadline = now + self._shared.timeout_s
-        self._deadlines[self._index] = (self._others[0] if self._others else request).deadline
-        self._line.ask(request)
-
-    def _is_full(self, pace: Pace) -> bool:
-        return self._current is not None and len(self._others) + 1 >= pace.in_flight
-
-    def _in_flight(self) -> list[Request]:
-        return self._others if self._current is None else [*self._others, self._current]
-
-    def _settle(self, unit: PolledUnit) -> None:
-        """Let the next poll take the short way, if all is well."""
-        sweep = unit.sweep
-        if (
-            unit.identified
-            and sweep.has_landed
-            and len(sweep.requests) == 1
-            and not (sweep.refused or unit.slow_due or sweep.waits or self._timeouts)
-            and not unit.breaker.has_failed
-        ):
-            sweep.begin(0.0)  # it stays there
-            self._solo, self._ready = sweep, sweep.requests[0]
-
-    def _unsettle(self) -> None:
-        """There is something to do that the short way does not know of."""
-        self._solo = self._ready = None
-
-    def _pause(self) -> None:
-        assert self._shared.loop is not None
-        if not self._pausing:
-            self._pausing = True
-            self._shared.loop.call_at(self._not_before, self._resume)
-
-    def _resume(self) -> None:
-        self._pausing = False
-        self._next(self._shared.now())
-
     # --- what came, or did not -------------------------------------------------------------------
-
-    def _heard(self, request: Request) -> float:
-        """An answer came, good or not: the link is well. The time."""
-        now = self._shared.now()
-        self._timeouts = 0
-        self._backoff.reset()
-        self._arrived(request, now)
-        return now
-
-    def _arrived(self, request: Request, now: float) -> None:
-        """It is no longer in flight."""
-        if request is self._current:
-            self._current = self._others.pop() if self._others else None
-        else:
-            self._others.remove(request)
-        first = self._others[0] if self._others else self._current
-        self._deadlines[self._index] = NEVER if first is None else first.deadline
-        if self._pace is not None and self._pace.pause_between_requests_s:
-            self._not_before = now + self._pace.pause_between_requests_s
 
     def _is_wanted(self, reading: Reading) -> bool:
         """Whether the unit has not been forgotten since it was asked."""
@@ -359,11 +217,27 @@ class Link:
                 self._queue(item, now)
         if isinstance(asker, Reading) and not asker.waits:
             self._swept = True
+            self._simplify(asker.unit)
         self._next(now)
+
+    def _simplify(self, unit: PolledUnit) -> None:
+        """Let the next sweep take the short way, if all is well."""
+        sweep, pace = unit.sweep, self._pace
+        sweep.simple = (
+            unit.identified
+            and sweep.has_landed
+            and len(sweep.requests) == 1
+            and not (sweep.refused or unit.slow_due or unit.breaker.has_failed)
+            and pace is not None
+            and pace.is_free
+        )
+        if sweep.simple:
+            sweep.begin(0.0)  # it stays there
 
     def _forget(self, unit: PolledUnit, now: float) -> None:
         """Identify the unit before it is used again."""
         before = unit.reading
+        unit.sweep.simple = False
         unit.forget()
         if unit.reading is before:
             return
@@ -373,36 +247,23 @@ class Link:
             before.waits = False
             self._queue(unit.reading, now)
 
-    def _down(self, why: str, absence: Absence) -> None:
-        """Close, tell everyone who waits, and set a time for the next attempt."""
-        if self.state is LinkState.DOWN:
-            return
-        self.state = LinkState.DOWN
-        self._line.close()
-        self._unsettle()
-        _log.debug("%s: %s", self.name, why)
-        now = self._shared.now()
-        if self._shared.loop is not None and not self._closed:
-            self.retry_at = now + self._backoff.next_s()
-            self._shared.went_down(self._index)
-        for request in list(self._in_flight()):
-            self._arrived(request, now)
+    def _lost(self, in_flight: Sequence[Request], absence: Absence, now: float) -> None:
+        for request in in_flight:
             self._outcomes.end(request.asker, absence, WriteResult.TIMED_OUT, now)
-        waiting = self._lanes.empty()
-        for item in waiting:
-            if isinstance(item, Order):
-                item.unit.order = None
-            self._outcomes.end(item, Absence.NOT_CONNECTED, WriteResult.NOT_CONNECTED, now)
+        self._give_up(now)
         for unit in self.units:
             unit.forgive()
             unit.forget()
             unit.slow_due = unit.slow is not None
 
+    def _give_up(self, now: float) -> None:
+        """What waits will not be asked."""
+        for item in self._lanes.empty():
+            if isinstance(item, Order):
+                item.unit.order = None
+            self._outcomes.end(item, Absence.NOT_CONNECTED, WriteResult.NOT_CONNECTED, now)
+
     def _refuse_orders(self) -> None:
         """Those that came while the link is down."""
         if self.state is LinkState.DOWN:
-            now = self._shared.now()
-            for item in self._lanes.empty():
-                if isinstance(item, Order):
-                    item.unit.order = None
-                self._outcomes.end(item, Absence.NOT_CONNECTED, WriteResult.NOT_CONNECTED, now)
+            self._give_up(self._shared.now())

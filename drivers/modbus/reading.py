@@ -32,6 +32,7 @@ class Reading:
         "refused",
         "registers",
         "requests",
+        "simple",
         "started",
         "unit",
         "waits",
@@ -45,6 +46,8 @@ class Reading:
         self._ask_for(blocks)
         self.waits = False
         """It is queued or under way."""
+        self.simple = False
+        """All is well and it takes one request: it may take the short way. Its link looks after that."""
         self.queued_at = 0.0
         self.started = 0.0
         """When the first request went out."""
@@ -121,7 +124,7 @@ class Sweep(Reading):
 
     def forgive(self) -> None:
         """Ask for everything again."""
-        self.has_landed = False
+        self.has_landed = self.simple = False
         self.refused = frozenset()
         self._steps = tuple(range(len(self.requests)))
 

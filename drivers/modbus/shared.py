@@ -24,7 +24,18 @@ class Shared:
         went_down: called with a link's index when its `retry_at` has been set.
     """
 
-    __slots__ = ("_seen", "deadlines", "loop", "ok", "rng", "sink", "tally", "timeout_s", "went_down")
+    __slots__ = (
+        "_seen",
+        "deadlines",
+        "loop",
+        "missed",
+        "ok",
+        "rng",
+        "sink",
+        "tally",
+        "timeout_s",
+        "went_down",
+    )
 
     def __init__(
         self,
@@ -40,8 +51,10 @@ class Shared:
         """While the fleet runs."""
         self.ok = 0
         """Good sweeps."""
-        self.tally: dict[str, int] = dict.fromkeys((*Absence, "missed"), 0)
-        """All other polls by result."""
+        self.missed = 0
+        """Not begun, because the one before was not done."""
+        self.tally: dict[str, int] = dict.fromkeys(Absence, 0)
+        """Those that failed, by reason."""
         # An array of the standard library takes single items quickly; numpy looks at all of them at once.
         self.deadlines = array("d", [NEVER]) * links
         """By link: when the first of its requests in flight is too late."""

@@ -1,6 +1,7 @@
 """What the system is asked to do for a connection."""
 
 import asyncio
+import contextlib
 import socket
 
 SILENT_MS = 10_000
@@ -15,13 +16,23 @@ _OPTIONS = (
     ("IPPROTO_TCP", "TCP_KEEPINTVL", 5),
     ("IPPROTO_TCP", "TCP_KEEPCNT", 3),
 )
+_FOUND = tuple(
+    (getattr(socket, level), getattr(socket, option), value)
+    for level, option, value in _OPTIONS
+    if hasattr(socket, option)
+)
 
 
 def set_options(transport: asyncio.BaseTransport) -> None:
     """Notice a peer that is gone; a serial line, or a connection in memory, has no socket."""
-    connection = transport.get_extra_info("socket")
-    if connection is None:
+    held = transport.get_extra_info("socket")
+    if held is None:
         return
-    for level, option, value in _OPTIONS:
-        if hasattr(socket, option):
-            connection.setsockopt(getattr(socket, level), getattr(socket, option), value)
+    # Once for all options: uvloop's own makes a socket of it for each.
+    connection = socket.socket(fileno=held.fileno())
+    try:
+        with contextlib.suppress(OSError):  # it is gone already, and will say so
+            for level, option, value in _FOUND:
+                connection.setsockopt(level, option, value)
+    finally:
+        connection.detach()

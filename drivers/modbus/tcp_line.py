@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import struct
+from collections.abc import Callable
 from typing import cast
 
 from drivers.errors import DesyncError
@@ -31,9 +32,25 @@ class TcpLine(asyncio.BufferedProtocol):
         user: who asks.
     """
 
+    __slots__ = (
+        "_host",
+        "_kept",
+        "_opening",
+        "_others",
+        "_port",
+        "_prefix",
+        "_request",
+        "_transaction",
+        "_transport",
+        "_user",
+        "_write",
+    )
+
     def __init__(self, host: str, port: int, user: LineUser) -> None:
         self._host, self._port, self._user = host, port, user
         self._transport: asyncio.Transport | None = None
+        self._write: Callable[[bytes], None] = _nowhere
+        """The transport's, while there is one."""
         self._opening = False
         self._request: Request | None = None
         """In flight; of several the last."""
@@ -63,7 +80,7 @@ class TcpLine(asyncio.BufferedProtocol):
         self._transaction = self._transaction % 0xFFFF + 1
         self._prefix = prefix = _pack(self._transaction)
         self._request = request
-        self._transport.write(prefix + request.body)  # type: ignore[union-attr]  # asked only while it is open
+        self._write(prefix + request.body)
 
     def abandon(self, request: Request) -> None:
         if request is self._request:
@@ -77,6 +94,7 @@ class TcpLine(asyncio.BufferedProtocol):
         self._others.clear()
         self._kept.clear()
         transport, self._transport = self._transport, None
+        self._write = _nowhere
         if transport is not None:
             # What it still says is about a connection that nobody has any more.
             transport.set_protocol(_Nobody())
@@ -90,6 +108,7 @@ class TcpLine(asyncio.BufferedProtocol):
         if not self._opening:  # given up meanwhile
             self.close()
             return
+        self._write = self._transport.write
         set_options(self._transport)
         self._user.opened()
 
@@ -154,6 +173,10 @@ class TcpLine(asyncio.BufferedProtocol):
     def _lose(self, why: str, *, desync: bool) -> None:
         self.close()
         self._user.closed(why, desync=desync)
+
+
+def _nowhere(data: bytes) -> None:
+    raise AssertionError(data)  # asked only while it is open
 
 
 class _Nobody(asyncio.BufferedProtocol):

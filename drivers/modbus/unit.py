@@ -21,6 +21,9 @@ class Order:
 
     __slots__ = ("queued_at", "started", "unit", "watts")
 
+    simple = False
+    """As of a `Reading`."""
+
     def __init__(self, unit: "PolledUnit", watts: float | None) -> None:
         self.unit = unit
         self.watts = watts
