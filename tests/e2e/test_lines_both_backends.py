@@ -294,6 +294,32 @@ async def test_a_late_answer_is_not_taken_for_the_next(kind: Kind) -> None:
         assert await at.ask(after, 1.0) == Outcome("answered", values(after))
 
 
+@every_stream
+async def test_a_late_answer_may_be_half_there_when_the_next_request_goes_out(kind: Kind) -> None:
+    async with bench(kind) as at:
+        late: list[bytes] = []
+        at.peer.answer = lambda asked: late.append(good(asked))
+        assert (await at.ask(read(1, 16, 4), 0.05)).what == "silence"
+        at.far.write(late[0][:9])
+        await asyncio.sleep(0.02)
+        at.peer.answer = lambda asked: late[0][9:] + good(asked)
+        after = read(1, 200, 4)
+        assert await at.ask(after) == Outcome("answered", values(after))
+
+
+@every_stream
+async def test_many_late_answers_may_come_at_once_with_the_right_one(kind: Kind) -> None:
+    async with bench(kind) as at:
+        late: list[bytes] = []
+        at.peer.answer = lambda asked: late.append(good(asked))
+        for _ in range(4):
+            assert (await at.ask(read(1, 16, 125), 0.05)).what == "silence"
+        at.peer.answer = lambda asked: b"".join(late) + good(asked)
+        after = read(1, 200, 125)
+        assert await at.ask(after) == Outcome("answered", values(after))
+        await goes_on(at)
+
+
 @every_kind
 async def test_a_device_that_hangs_up_is_told_once_and_can_be_opened_again(kind: Kind) -> None:
     if kind is Kind.PYMODBUS_SERIAL:

@@ -7,7 +7,7 @@ Modbus runs byte for byte as it does over sockets.
 import asyncio
 import selectors
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 _T = TypeVar("_T")
 
@@ -64,8 +64,9 @@ class MemoryTransport(asyncio.Transport):
                 buffer[:count] = data[:count]
                 self.protocol.buffer_updated(count)
                 data = data[count:]
-        elif isinstance(self.protocol, asyncio.Protocol):
-            self.protocol.data_received(data)
+        elif self.protocol is not None:
+            # As in asyncio: whether it derives from `asyncio.Protocol` is not asked.
+            cast("asyncio.Protocol", self.protocol).data_received(data)
 
     def close(self) -> None:
         if self._closed:
