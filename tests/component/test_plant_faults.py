@@ -132,6 +132,17 @@ def test_a_device_that_answers_badly_is_absent_and_the_others_are_not(
     scene(play)
 
 
+def test_each_device_shows_its_own_registers_again_and_again() -> None:
+    async def play(world: Watched) -> None:
+        seen = await world.seen(5)
+        for name, load in world.plant.truth.loads.items():
+            assert seen.values(name, POWER) == [pytest.approx(load.reported_w, abs=1)] * 5
+            assert len(set(seen.values(name, ENERGY))) > 1
+        assert len({seen.values(name, POWER)[0] for name in world.plant.truth.loads}) > 30
+
+    scene(play, miners=40, gateways=1)
+
+
 def test_a_device_that_is_slow_within_its_deadline_is_read_all_the_same() -> None:
     async def play(world: Watched) -> None:
         world.plant.faults[BAD].latency_s = 0.3
@@ -233,6 +244,9 @@ def test_frozen_values_are_repeated_while_the_truth_moves_on() -> None:
         assert seen.samples(BAD)[-1].values[POWER] == pytest.approx(3500, rel=0.1)
         assert world.plant.truth.loads[BAD].draw_w == 30
         world.plant.faults[BAD].frozen = False
+        await asyncio.sleep(1.1)
+        assert (await world.seen(1)).samples(BAD)[-1].values[POWER] == pytest.approx(30, abs=2)
+        world.plant.faults[BAD].frozen = True
         await asyncio.sleep(1.1)
         assert (await world.seen(1)).samples(BAD)[-1].values[POWER] == pytest.approx(30, abs=2)
 
@@ -464,6 +478,9 @@ def test_the_scenario_of_every_fault_through_the_real_fleet() -> None:
             healthy = {name for name in names if not name.startswith("m-02-")} - behind
             seen = await world.seen(34)
             assert not set().union(*(seen.reasons(name) for name in healthy))
+            # Half-open is not refused: it is asked, and is silent.
+            assert Absence.TIMED_OUT in seen.reasons("m-02-04")
+            assert seen.reasons("m-02-05") == {Absence.NOT_CONNECTED}
             # Half of them wait for a probe of their breaker or a reconnection still.
             await asyncio.sleep(70)
             end = await world.seen(5)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from drivers.modbus.codec import encode_value
-from drivers.profile import ModbusMap, Profile, RegisterPoint, WordOrder, WordType
+from drivers.profile import ModbusMap, Profile, ReadRules, RegisterPoint, WordOrder, WordType
 from drivers.profiles import load_profile
 from sim_devices.faults import DeviceFaults
 from sim_devices.instruments import Reader, Values
@@ -110,6 +110,16 @@ def test_what_cannot_be_read_is_refused(function: int, address: int, count: int,
     with pytest.raises(ModbusRefusal) as refused:
         image.span(function, address, count)
     assert refused.value.code == code
+
+
+def test_no_read_crosses_a_barrier() -> None:
+    points = tuple(point_of(WordType.U16, name=f"p{place}", address=place) for place in range(4))
+    barred = replace(MINER, map=ModbusMap(points, ReadRules(barriers=(2,))), setpoint=None)
+    image = Image(barred, Column([1.0]))
+    assert image.span(3, 0, 2) == (0, 4)
+    assert image.span(3, 2, 2) == (4, 8)
+    with pytest.raises(ModbusRefusal):
+        image.span(3, 1, 2)
 
 
 def test_a_client_that_asks_for_ever_other_things_does_not_fill_the_memory() -> None:

@@ -305,8 +305,26 @@ def test_one_that_restarts_on_a_write_is_dark_for_minutes_and_back_within_ten() 
         assert load.draw_w == kind.sleep_w
 
 
+@pytest.mark.parametrize("behaviour", [FAST, SLOW])
+def test_an_order_that_was_forgotten_takes_no_effect(behaviour: Behaviour) -> None:
+    model, load = one(behaviour)
+    model.order("a", 0)
+    model.step(STEP_S)
+    model.reboot("a")
+    run(model, 400)
+    assert (load.asleep, load.settled) == (False, True)
+    assert load.draw_w == pytest.approx(behaviour.full_w * load.factor)
+    model.order("a", 0)
+    model.step(STEP_S)
+    model.set_disobeys("a", disobeys=True)
+    before_w = load.draw_w
+    run(model, 60)
+    assert load.draw_w == before_w
+
+
 def test_without_work_a_load_idles_at_most_at_what_it_is_allowed() -> None:
     model, load = one(FAST)
+    assert model.output("a") == 200
     model.set_has_work("a", has_work=False)
     assert (load.draw_w, model.output("a"), load.settled) == (200, 0, True)
     model.order("a", 0)
