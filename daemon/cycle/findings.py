@@ -69,6 +69,7 @@ def _of_devices(found: dict[str, Alarm], controller: Controller, result: CycleRe
         found["disobeying"] = Alarm(
             "disobeying",
             f"do not follow their set-points, which costs {megawatts(float(excess_w.sum()))}: {named(names)}",
+            concerns=tuple(devices[int(loads.rows[index])].id for index in disobeying),
         )
 
 

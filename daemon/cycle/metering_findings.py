@@ -38,7 +38,8 @@ def _of_site_meter(found: dict[str, Alarm], metering: Metering, result: CycleRes
     means = f"power is {power.source}, nothing rises"
     if power.stand_in is not None:
         means = f"{power.stand_in} stands in for it, with a wider margin"
-    found["meter"] = Alarm("meter", f"the site meter {_doubted(metering, power.doubt, result)}: {means}")
+    text = f"the site meter {_doubted(metering, power.doubt, result)}: {means}"
+    found["meter"] = Alarm("meter", text, (power.doubt.value, power.source.value))
 
 
 def _doubted(metering: Metering, doubt: Doubt, result: CycleResult) -> str:
@@ -88,15 +89,18 @@ def _of_feeds(found: dict[str, Alarm], controller: Controller) -> None:
     if len(feeds.lying):
         told = [f"{names[int(loads.rows[load])]} ({_misread(feeds.factor[load])})" for load in feeds.lying]
         found["misreading"] = Alarm(
-            "misreading", f"report another power than their PDU shows, and count at the PDU's: {named(told)}"
+            "misreading",
+            f"report another power than their PDU shows, and count at the PDU's: {named(told)}",
+            tuple(names[int(loads.rows[load])] for load in feeds.lying),
         )
     differing = np.flatnonzero(feeds.difference_w)
     if len(differing):
-        told = [f"{names[int(metering.instruments.feeds.rows[pdu])]}" for pdu in differing]
+        told = [names[int(metering.instruments.feeds.rows[pdu])] for pdu in differing]
         watts = float(feeds.difference_w.sum())
         found["pdu-differs"] = Alarm(
             "pdu-differs",
             f"PDUs and their loads differ by {megawatts(abs(watts))}; the PDUs' figures count: {named(told)}",
+            tuple(told),
         )
 
 

@@ -48,6 +48,14 @@ def test_overlays_end_with_their_until() -> None:
     assert limits == [2 * MW] * 29 + [3 * MW] * 30 + [CONTRACT_W] * 11
 
 
+def test_the_source_follows_who_sets_the_limit_even_where_the_limit_may_not_rise() -> None:
+    bench = AuthorityBench(last_limit_w=3 * MW)
+    bench.hold(3 * MW)
+    assert (bench.limit_w, bench.source) == (3 * MW, Source.HOLD)
+    bench.release_hold()
+    assert (bench.limit_w, bench.source, bench.authority.clock.trusted) == (3 * MW, Source.FAILSAFE, False)
+
+
 # --- the fall to the failsafe limit ---
 
 
@@ -270,6 +278,22 @@ def test_a_lease_on_a_clock_that_is_wrong_keeps_nothing_alive() -> None:
     bench.quota((0, None))
     bench.lease(sent_s_ago=60)
     assert (bench.state, bench.authority.clock.trusted) == (State.INIT, False)
+
+
+def test_a_lease_counts_until_its_quota_expires_and_not_in_that_second() -> None:
+    for late_s, counts in ((59, True), (60, False)):
+        bench = AuthorityBench()
+        bench.quota((0, 12 * MW), exp=int(bench.wall_s) + 60)
+        bench.run(late_s)
+        bench.lease()
+        assert (bench.state is State.LIMITED) is counts
+
+
+def test_the_next_deadline_is_never_now() -> None:
+    bench = AuthorityBench()
+    bench.quota((0, 12 * MW), (50, 3 * MW))
+    bench.run(50)
+    assert bench.verdict.next_deadline_s == bench.monotonic_s + 70
 
 
 # --- the disk ---

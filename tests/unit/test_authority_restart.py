@@ -2,7 +2,7 @@
 
 import pytest
 
-from daemon.authority.machine import Cause, KeysTrusted, Source, State, start, unfinished_of
+from daemon.authority.machine import Cause, KeysTrusted, Source, State, Unfinished, start, unfinished_of
 from tests.world.authority_bench import MW, POLICY, AuthorityBench
 
 CONTRACT_W, FAILSAFE_W = POLICY.contract_max_w, POLICY.failsafe_w
@@ -280,6 +280,23 @@ def test_restart_after_restart_does_not_put_off_the_failsafe_limit() -> None:
         bench.run(37)
         bench.restart()
     assert bench.limit_w == FAILSAFE_W
+
+
+def test_a_fresh_lease_alone_resumes_nothing() -> None:
+    bench = limited()
+    kept = {
+        "boot_id": bench.boot_id,
+        "boottime_s": bench.boottime_s,
+        "quota": bench.authority.quota,
+        "lease": bench.last_lease,
+    }
+    never_ran = start(POLICY, bench.now, last_limit_w=None, **kept)  # type: ignore[arg-type] # by name
+    assert (never_ran.authority.state, never_ran.limit_w) == (State.INIT, FAILSAFE_W)
+    bench.revoke()
+    written = Unfinished(bench.boot_id, frozenset({Cause.TRUST}), "hash-1")
+    revoked = start(POLICY, bench.now, last_limit_w=12 * MW, unfinished=written, **kept)  # type: ignore[arg-type] # by name
+    assert (revoked.authority.state, revoked.limit_w) == (State.FAILSAFE, FAILSAFE_W)
+    assert not revoked.authority.fresh(bench.monotonic_s)
 
 
 def test_what_an_older_version_kept_is_enough_to_go_on() -> None:
