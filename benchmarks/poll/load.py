@@ -105,6 +105,8 @@ class Outcome:
     """From the start of the process until every device has answered."""
     stolen_s: float = 0.0
     """Taken by the hypervisor from the client's core while its process ran."""
+    waited_s: float = 0.0
+    """Of the window, ready to run while another process had the core."""
     freeze_p99_s: float = 0.0
     """Decoding and freezing a snapshot, which is done once a second."""
     longest_gap_s: float = 0.0
@@ -121,6 +123,11 @@ class Outcome:
     def busy(self) -> float:
         """Share of a core, %."""
         return 100 * self.cpu_s / self.wall_s
+
+    @property
+    def waited(self) -> float:
+        """Share of the window that other processes took from it, %."""
+        return 100 * self.waited_s / self.wall_s
 
     def to_json(self) -> str:
         """As a client prints it."""

@@ -36,5 +36,6 @@ class Settings:
         outcome = run_client(load, port)
         what = f"round {number + 1}/{self.rounds}: {load.client} with {load.devices:,} devices"
         line = f"  {what}: {outcome.us_per_poll:.1f} µs a poll, {outcome.busy:.0f} % of a core"
-        print(f"{line}, {outcome.stolen_s:.2f} s stolen", file=sys.stderr, flush=True)
+        lost = f"{outcome.stolen_s:.2f} s stolen, {outcome.waited:.0f} % of the time waiting for the core"
+        print(f"{line}, {lost}", file=sys.stderr, flush=True)
         return outcome

@@ -50,6 +50,7 @@ async def poll_all(load: Load, port: int) -> Outcome:
         polls=polls,
         cpu_s=window.cpu_s,
         wall_s=window.wall_s,
+        waited_s=window.waited_s,
         missed=missed,
         rss_mb=most_memory_mb(),
         first_full_s=first_full_s,

@@ -95,10 +95,13 @@ async def _measure(
     if not load.simulated:
         _check_values(table, _answering(load))
     after = _counts(fleet.counters())
+    if wall_s is None:
+        wall_s = window.wall_s
     return Outcome(
         polls=load.devices if load.task is Task.ORDER else after[0] - before[0],
         cpu_s=window.cpu_s / load.repeat,
-        wall_s=window.wall_s if wall_s is None else wall_s,
+        wall_s=wall_s,
+        waited_s=window.waited_s * wall_s / window.wall_s,
         missed=after[1] - before[1],
         rss_mb=most_memory_mb(),
         lateness_p99_s=percentile(watch.lateness_s, 99) if watch.lateness_s else 0.0,

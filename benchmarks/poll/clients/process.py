@@ -27,16 +27,17 @@ def main(work: Callable[[Load, int], Awaitable[Outcome]]) -> None:
 
 
 class Window:
-    """CPU and wall time from its making to `close`."""
+    """CPU and wall time, and time spent waiting for the core, from its making to `close`."""
 
     def __init__(self) -> None:
-        self._wall, self._cpu = time.monotonic(), _cpu_s()
-        self.cpu_s = self.wall_s = 0.0
+        self._wall, self._cpu, self._waited = time.monotonic(), _cpu_s(), _waited_s()
+        self.cpu_s = self.wall_s = self.waited_s = 0.0
 
     def close(self) -> None:
         """Take the times."""
         self.cpu_s = _cpu_s() - self._cpu
         self.wall_s = time.monotonic() - self._wall
+        self.waited_s = _waited_s() - self._waited
 
 
 def most_memory_mb() -> float:
@@ -49,6 +50,11 @@ def process_age_s() -> float:
     fields = Path("/proc/self/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     started = int(fields[19]) / 100  # clock ticks since boot; USER_HZ is 100 on Linux
     return time.clock_gettime(time.CLOCK_BOOTTIME) - started
+
+
+def _waited_s() -> float:
+    """Of the main thread, on the queue of its core."""
+    return int(Path("/proc/self/schedstat").read_text(encoding="ascii").split()[1]) * 1e-9
 
 
 def _cpu_s() -> float:

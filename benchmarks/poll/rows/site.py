@@ -52,6 +52,7 @@ def measure(settings: Settings) -> Iterator[Finding]:
             Figure("decoding and freezing a snapshot, CPU, p99", 1e3 * outcome.freeze_p99_s, "ms", below(10)),
             Figure("memory", outcome.rss_mb, "MB", below(300)),
             Figure("stolen by the hypervisor meanwhile", outcome.stolen_s, "s"),
+            Figure("of the time, other processes had the core", outcome.waited, "%"),
         ],
         remarks=["the simulator of the project, with its physics, on the other core"] * settings.simulator,
         rounds=[{Client.OURS: asdict(outcome)}],
