@@ -1,5 +1,9 @@
 """The benchmark's clients and server do what they are measured for. Nothing here is a figure."""
 
+import contextlib
+import socket
+from collections.abc import Sequence
+
 import pytest
 
 from benchmarks.poll.child import run_client
@@ -59,3 +63,22 @@ def test_orders_are_timed_to_their_last_acknowledgement() -> None:
         assert outcome.polls == CONNECTIONS
         assert 0 < outcome.wall_s < 5
         assert peer.answered["writes"] == 2 * CONNECTIONS
+
+
+def _answers(peer: Peer, host: str, units: Sequence[int]) -> list[int]:
+    """Those of the units that answer a read of two registers."""
+    answering = []
+    with socket.create_connection((host, peer.port), timeout=0.2) as connection:
+        for unit in units:
+            connection.send(bytes.fromhex(f"0001 0000 0006 {unit:02x} 03 0001 0002"))
+            with contextlib.suppress(TimeoutError):
+                assert connection.recv(99) == bytes.fromhex(f"0001 0000 0007 {unit:02x} 03 04 0001 0000")
+                answering.append(unit)
+    return answering
+
+
+def test_the_server_is_silent_where_it_is_told_to_be() -> None:
+    with Peer(silent_every=10, silent_unit=7) as peer:
+        assert _answers(peer, "127.1.0.8", [1, 7, 20]) == [1, 20]
+        assert _answers(peer, "127.1.0.9", [1]) == []
+        assert _answers(peer, "127.1.0.10", [1]) == [1]
