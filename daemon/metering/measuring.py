@@ -181,8 +181,9 @@ class Metering:
 
     def _judge(self, snapshot: Snapshot, around: Surroundings) -> None:
         now_s = snapshot.monotonic_s
+        register_age_s = snapshot.age_of(Quantity.ENERGY_IMPORT)
         for index, meter in enumerate(self.instruments.meters):
-            reading = _reading(snapshot, meter.row)
+            reading = _reading(snapshot, meter.row, float(register_age_s[meter.row]))
             resolution = meter.resolution(reading.power_w, reading.register_wh)
             self.records[index] = judged(self.records[index], reading, around, resolution, now_s)
         first = self.records[0].reading if self.records else None
@@ -242,7 +243,7 @@ def _says_more(now: Reading, before: Reading) -> bool:
     return register_moved or now.power_w != before.power_w
 
 
-def _reading(snapshot: Snapshot, row: int) -> Reading:
+def _reading(snapshot: Snapshot, row: int, register_age_s: float) -> Reading:
     age_s = float(snapshot.age_s[row])
     power_w = snapshot.value(row, Quantity.POWER)
     register_wh = snapshot.value(row, Quantity.ENERGY_IMPORT)
@@ -251,7 +252,7 @@ def _reading(snapshot: Snapshot, row: int) -> Reading:
         power_w=np.nan if power_w is None else power_w,
         register_wh=np.nan if register_wh is None else register_wh,
         sampled_s=snapshot.monotonic_s - age_s,
-        register_s=snapshot.monotonic_s - age_s,
+        register_s=snapshot.monotonic_s - register_age_s,
         serial=np.nan if serial is None else serial,
         fresh=age_s <= float(snapshot.stale_after_s[row]),
     )

@@ -1,5 +1,7 @@
 """A restart is not an event of the grid."""
 
+from dataclasses import replace
+
 import pytest
 
 from daemon.authority.machine import Cause, KeysTrusted, Source, State, Unfinished, start, unfinished_of
@@ -292,6 +294,10 @@ def test_a_fresh_lease_alone_resumes_nothing() -> None:
     }
     never_ran = start(POLICY, bench.now, last_limit_w=None, **kept)  # type: ignore[arg-type] # by name
     assert (never_ran.authority.state, never_ran.limit_w) == (State.INIT, FAILSAFE_W)
+    later = {**kept, "lease": replace(bench.last_lease, rev=2)}  # type: ignore[type-var] # there is one
+    for without in (later, {**kept, "quota": None}, {**kept, "lease": None}):
+        verdict = start(POLICY, bench.now, last_limit_w=12 * MW, **without)  # type: ignore[arg-type] # by name
+        assert verdict.authority.state is State.INIT
     bench.revoke()
     written = Unfinished(bench.boot_id, frozenset({Cause.TRUST}), "hash-1")
     revoked = start(POLICY, bench.now, last_limit_w=12 * MW, unfinished=written, **kept)  # type: ignore[arg-type] # by name
