@@ -298,6 +298,9 @@ def test_a_fresh_lease_alone_resumes_nothing() -> None:
     for without in (later, {**kept, "quota": None}, {**kept, "lease": None}):
         verdict = start(POLICY, bench.now, last_limit_w=12 * MW, **without)  # type: ignore[arg-type] # by name
         assert verdict.authority.state is State.INIT
+    before_it_came = {**kept, "boottime_s": bench.boottime_s - 60.0}
+    verdict = start(POLICY, bench.now, last_limit_w=12 * MW, **before_it_came)  # type: ignore[arg-type] # by name
+    assert verdict.authority.state is State.INIT
     bench.revoke()
     written = Unfinished(bench.boot_id, frozenset({Cause.TRUST}), "hash-1")
     revoked = start(POLICY, bench.now, last_limit_w=12 * MW, unfinished=written, **kept)  # type: ignore[arg-type] # by name
