@@ -28,6 +28,38 @@ _GRACE_S = 3.0
 
 def allocate(situation: Situation, look: Look, circuits: Circuits) -> Plan:
     """Levels for all loads. Deterministic; a lower limit never raises the sum."""
+    return at_rest(situation, look, circuits) or worked_out(situation, look, circuits)
+
+
+def at_rest(situation: Situation, look: Look, circuits: Circuits) -> Plan | None:
+    """The plan, if it is plain that nothing is to be ordered: at a constant limit nearly always.
+
+    It is what `worked_out` would give. `None` = that has to be worked out.
+    """
+    drawn_w = look.loads_w
+    if situation.ahead or not look.all_settled or drawn_w > situation.target_w(situation.limit_w):
+        return None
+    if situation.may_rise:
+        limit_w = situation.limit_w - situation.deadband_w
+        room_w = situation.target_w(limit_w) - drawn_w
+        if room_w > 0 and look.least_step_w <= max(room_w, situation.settled_target_w(limit_w) - drawn_w):
+            return None
+    if circuits.overloaded(look.counted_w):
+        return None
+    return Plan(
+        level=look.memory.level,
+        counted_w=look.counted_w,
+        limit_w=situation.limit_w,
+        uncontrolled_w=situation.uncontrolled_w,
+        margin_w=situation.margin_w,
+        late_w=0.0,
+        at_deadline_w=drawn_w,
+        unreachable_w=0.0,
+    )
+
+
+def worked_out(situation: Situation, look: Look, circuits: Circuits) -> Plan:
+    """The plan, step by step."""
     worker = _Allocation(situation, look, circuits)
     worker.shed_in_circuits()
     worker.shed_for_site()

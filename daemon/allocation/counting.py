@@ -1,5 +1,6 @@
 """What loads count at: the most that each may draw without another order."""
 
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,6 +11,7 @@ from daemon.allocation.memory import UNKNOWN, LoadMemory, tolerated_w
 from daemon.table.table import Floats
 
 _UNSEEN_S = 3.0
+_ROUNDING_S = 1e-6
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,28 @@ class Look:
     measured_w: Floats
     """(loads,): fresh power; NaN = absent."""
     now_s: float
+
+    def holds(self, memory: LoadMemory, measured_w: Floats, now_s: float) -> bool:
+        """Whether all that is worked out here would come out the same now."""
+        return (
+            memory is self.memory
+            and now_s < self._until_s
+            and np.array_equal(measured_w, self.measured_w, equal_nan=True)
+        )
+
+    def later(self, now_s: float) -> "Look":
+        """The same at another time, with all that was worked out; only where it `holds`."""
+        same = copy(self)
+        object.__setattr__(same, "now_s", now_s)
+        return same
+
+    @cached_property
+    def _until_s(self) -> float:
+        """Until then time alone changes nothing: no load is in its settle window, none goes missing."""
+        if not self.all_settled:
+            return -np.inf
+        seen_s = self.memory.seen_s + self.loads.blip_s
+        return float(seen_s.min(initial=np.inf, where=~self.missing)) - _ROUNDING_S
 
     @cached_property
     def missing(self) -> Bools:
@@ -62,6 +86,13 @@ class Look:
     def loads_w(self) -> float:
         """What the loads count at together."""
         return float(self.counted_w.sum())
+
+    @cached_property
+    def least_step_w(self) -> float:
+        """The least that any load would count more one level higher; inf = all are at the top."""
+        level, top = self.memory.level, self.loads.top
+        next_w = self.memory.learned_w[self.loads.index, np.minimum(level + 1, top)] - self.counted_w
+        return float(next_w.min(initial=np.inf, where=(level >= 0) & (level < top)))
 
     @cached_property
     def overdue(self) -> Bools:

@@ -1,5 +1,6 @@
 """What a look at the loads teaches: where they are, whether they obey, what they draw and produce."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -49,7 +50,7 @@ def observed(
     measured_w: Floats,
     sampled_s: Floats,
     now_s: float,
-    output: Floats | None = None,
+    output: Callable[[], Floats] | None = None,
 ) -> LoadMemory:
     """After a look at the loads' measured power and output.
 
@@ -59,7 +60,7 @@ def observed(
         measured_w: W; NaN = not fresh.
         sampled_s: when the requests of these measurements went out, monotonic.
         now_s: monotonic.
-        output: what each produces, in the unit of its profile; NaN = not fresh; `None` = nobody knows.
+        output: gives what each produces, in the unit of its profile, NaN = not fresh; `None` = nobody knows.
     """
     new = np.isfinite(measured_w) & (sampled_s > memory.seen_s + _SAME_S)
     if not new.any():
@@ -75,7 +76,7 @@ def observed(
     learned_w, met = _learned(memory, loads, measured_w, learns)
     earning = memory.earning
     if output is not None:
-        earning = _earning(memory, loads, output, learns & (now_s - memory.ordered_s >= _LEARN_WARM_S))
+        earning = _earning(memory, loads, output(), learns & (now_s - memory.ordered_s >= _LEARN_WARM_S))
     return replace(memory, obeys=obeys, learned_w=learned_w, met=met, earning=earning)
 
 

@@ -35,7 +35,7 @@ class Foresight:
         self._excluded = controller.excluded
         situation, look = asked
         self._cooling_w, self._uncontrolled_w = situation.cooling_w, situation.uncontrolled_w
-        ramp = Ramp(controller.policy.ramp_up_w_per_s, controller.largest_step_w)
+        ramp = Ramp(controller.policy.ramp_up_w_per_s, controller.regulation.largest_step_w)
         self._moments = outlooks(situation, look, controller.layout.circuits, ramp)
         self._course: list[tuple[float, int]] = []
         self._orders: list[dict[str, Any]] = []

@@ -1,6 +1,7 @@
 """Sends set-points and sends them again while a load does not hold its own."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,6 +16,18 @@ _READ_BACK_W = 30.0
 """A read-back may differ from the order by the device's own rounding."""
 _FRESH_READ_S = 5.0
 """A read-back is compared only so long after the write."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Calm:
+    """What was seen when nothing was wrong with any load."""
+
+    memory: LoadMemory
+    setpoint_w: Floats
+
+    def still(self, memory: LoadMemory, setpoint_w: Floats) -> bool:
+        """Whether nothing else has been seen since: all that was right has stayed so."""
+        return memory is self.memory and np.array_equal(setpoint_w, self.setpoint_w, equal_nan=True)
 
 
 class Dispatcher:
@@ -32,6 +45,8 @@ class Dispatcher:
         self._fleet = fleet
         self._index = {int(row): index for index, row in enumerate(loads.rows)}
         self._sent_s = np.full(count, -np.inf)
+        self._last_sent_s = -np.inf
+        self._calm: _Calm | None = None
         self._tries = np.zeros(count, dtype=np.int64)
         self._unwritten = np.zeros(count, dtype=np.bool_)
         self.writes = 0
@@ -40,7 +55,7 @@ class Dispatcher:
     @property
     def last_sent_s(self) -> float:
         """When the newest order went out, monotonic; −inf = never."""
-        return float(self._sent_s.max(initial=-np.inf))
+        return self._last_sent_s
 
     def take(self, outcomes: Iterable[WriteOutcome]) -> None:
         """Note how writes ended."""
@@ -48,12 +63,14 @@ class Dispatcher:
             index = self._index.get(outcome.row)
             if index is not None:
                 self._unwritten[index] = outcome.result is not WriteResult.ACKNOWLEDGED
+                self._calm = None
 
     def order(self, before: Ints, after: Ints, now_s: float) -> int:
         """Send every load whose level changed its new set-point; how many those were."""
+        if after is before:
+            return 0
         changed = np.flatnonzero(before != after)
-        for index in changed:
-            self._send(int(index), int(after[index]), now_s)
+        self._send(changed, after, now_s)
         self._tries[changed] = 0
         return len(changed)
 
@@ -66,6 +83,9 @@ class Dispatcher:
             excluded: loads that are not to be written to.
             now_s: monotonic.
         """
+        calm = self._calm
+        if calm is not None and calm.still(memory, setpoint_w):
+            return 0
         # A limit that a load was found with at the start is held like one of our own.
         ours = np.isfinite(memory.ordered_s) | ((memory.level >= 0) & (memory.level < self._loads.top))
         if not ours.any():
@@ -75,12 +95,13 @@ class Dispatcher:
         differs = self._differs(memory, setpoint_w) & readable
         wrong = self._unwritten | (~memory.obeys & settled) | differs
         pause_s = _RETRY_AFTER_S[np.minimum(self._tries, len(_RETRY_AFTER_S) - 1)]
-        due = ours & wrong & ~excluded & (now_s - self._sent_s >= pause_s)
-        for index in np.flatnonzero(due):
-            self._send(int(index), int(memory.level[index]), now_s)
-            self._tries[index] += 1
-        self._tries[~wrong & settled & readable] = 0
-        return int(due.sum())
+        due = np.flatnonzero(ours & wrong & ~excluded & (now_s - self._sent_s >= pause_s))
+        self._send(due, memory.level, now_s)
+        self._tries[due] += 1
+        right = ~wrong & settled & readable
+        self._tries[right] = 0
+        self._calm = _Calm(memory, setpoint_w) if right.all() else None
+        return len(due)
 
     def disobeying(self, memory: LoadMemory) -> Ints:
         """Indices of the loads that were reminded twice and still do not obey."""
@@ -97,15 +118,17 @@ class Dispatcher:
         differs: Bools = np.isfinite(setpoint_w) & (lower | (higher & ~unlimited))
         return differs
 
-    def _send(self, index: int, level: int, now_s: float) -> None:
-        self._fleet.order(int(self._loads.rows[index]), self._watts(index, level))
-        self._sent_s[index] = now_s
-        self._unwritten[index] = False
-        self.writes += 1
-
-    def _watts(self, index: int, level: int) -> float | None:
-        if level == self._loads.top[index]:
-            return None
-        if level == 0 and self._sleeps[index]:
-            return 0.0
-        return float(self._loads.watts[index, level])
+    def _send(self, those: Ints, level: Ints, now_s: float) -> None:
+        if not len(those):
+            return
+        self._calm = None
+        self._last_sent_s = max(self._last_sent_s, now_s)
+        self._sent_s[those] = now_s
+        self._unwritten[those] = False
+        self.writes += len(those)
+        level = level[those]
+        watts = np.where((level == 0) & self._sleeps[those], 0.0, self._loads.watts[those, level])
+        unlimited = level == self._loads.top[those]
+        rows = self._loads.rows[those]
+        for row, at, free in zip(rows.tolist(), watts.tolist(), unlimited.tolist(), strict=True):
+            self._fleet.order(row, None if free else at)

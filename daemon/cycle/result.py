@@ -1,0 +1,66 @@
+"""What one cycle saw and decided."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from daemon.allocation.counting import Look
+from daemon.allocation.loads import Bools
+from daemon.allocation.memory import UNKNOWN, LoadMemory
+from daemon.allocation.situation import Plan
+from daemon.authority.machine import Moment, Verdict
+from daemon.metering.measuring import LoadPower
+from daemon.metering.site_power import SitePower
+from daemon.table import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class CycleResult:
+    """What one cycle saw and decided."""
+
+    moment: Moment
+    snapshot: Snapshot
+    verdict: Verdict
+    power: SitePower
+    loads_power: LoadPower
+    plan: Plan | None
+    """`None` before the first full picture."""
+    uncontrolled_w: float | None
+    lowest_w: float | None
+    """What the site could go down to: what nothing can shed."""
+    wanted_w: float
+    """What the site would take if it were let."""
+    settling: bool
+    limit_age_s: float
+    """Since the limit in force last changed."""
+    planned_s: float
+    """How long loads have been ordered about at all; 0 before the first full picture."""
+    orders: int
+    level: tuple[int, int, int]
+    """Loads at their lowest level, reduced, full."""
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """The loads' levels counted, and what they could draw at the least and at the most."""
+
+    level: tuple[int, int, int]
+    """At their lowest level, reduced, full."""
+    least_w: float
+    """With everything shed that can be."""
+    most_w: float
+
+    @classmethod
+    def of(cls, look: Look, memory: LoadMemory, excluded: Bools) -> "Census":
+        """After the orders of a cycle: `memory` has them, `look` is from before."""
+        loads = look.loads
+        lowest, full = memory.level == 0, memory.level == loads.top
+        unknown = 0 if memory.all_known else int((memory.level == UNKNOWN).sum())
+        sleeping, running = int(lowest.sum()), int((full & ~lowest).sum())
+        sheddable = memory.obeys & (memory.level != UNKNOWN) & ~excluded
+        least_w = np.where(sheddable, memory.learned_w[:, 0], look.counted_w)
+        return cls(
+            level=(sleeping, len(loads) - unknown - sleeping - running, running),
+            least_w=float(least_w.sum()),
+            most_w=float(memory.learned_w[loads.index, loads.top].sum()),
+        )
