@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from drivers.address import ModbusAddress
 from drivers.device import Device
-from drivers.modbus.identity import IdentityPlan
+from drivers.modbus.identity import identity_plan
 from drivers.modbus.lines import MakeLine, end_of, line_to
 from drivers.modbus.link import Link
 from drivers.modbus.outcomes import Outcomes
@@ -48,23 +48,19 @@ def assemble(
         ends.setdefault(end_of(_address(device)), len(ends))
     shared = Shared(len(ends), sink=sink, rng=rng, timeout_s=timeout_s, went_down=went_down)
     outcomes, found = Outcomes(shared), Assembly(shared)
-    kinds: dict[int, list[PolledUnit]] = {}
-    identities: dict[int, IdentityPlan | None] = {}
+    kinds: dict[Profile, list[PolledUnit]] = {}
     for row, device in devices:
         address, profile = _address(device), device.profile
         index = ends[end_of(address)]
         if index == len(found.links):
             line = functools.partial(make_line, address)
             found.links.append(Link(end_of(address), index, shared, outcomes, line))
-        # By identity: to compare two profiles is to compare all that they say.
-        if id(profile) not in kinds:
-            kinds[id(profile)], identities[id(profile)] = [], _identity(profile)
-        unit = PolledUnit(row, device, address.unit, identities[id(profile)])
-        kinds[id(profile)].append(unit)
+        unit = PolledUnit(row, device, address.unit)
+        kinds.setdefault(profile, []).append(unit)
         found.links[index].units.append(unit)
         found.places[row] = (found.links[index], unit)
-    for units in _merged(list(kinds.values())):
-        found.matrices.extend(_matrices(units))
+    for profile, units in kinds.items():
+        found.matrices.extend(_matrices(profile, units))
     return found
 
 
@@ -73,31 +69,18 @@ def _address(device: Device) -> ModbusAddress:
     return device.address
 
 
-def _identity(profile: Profile) -> IdentityPlan | None:
+def _matrices(profile: Profile, units: list[PolledUnit]) -> list[RawWords]:
+    """Of the units with a profile; each gets its sweeps, and what identifies it."""
     assert isinstance(profile.map, ModbusMap)
-    return IdentityPlan(profile.map) if profile.map.identity else None
-
-
-def _merged(kinds: list[list[PolledUnit]]) -> list[list[PolledUnit]]:
-    """Units whose profiles say the same may have profiles of their own."""
-    merged: dict[Profile, list[PolledUnit]] = {}
-    for units in kinds:
-        merged.setdefault(units[0].device.profile, []).extend(units)
-    return list(merged.values())
-
-
-def _matrices(units: list[PolledUnit]) -> list[RawWords]:
-    """Of units with the same profile; each gets its sweeps."""
-    profile = units[0].device.profile
-    assert isinstance(profile.map, ModbusMap)
+    identity = identity_plan(profile.map)
     rows = [unit.row for unit in units]
     matrices = [RawWords(SweepPlan(profile.map, profile.setpoint), rows)]
-    for index, unit in enumerate(units):
-        unit.sweep = Sweep(unit, matrices[0], index)
     if profile.slow_quantities:
         matrices.append(RawWords(SweepPlan(profile.map, profile.setpoint, slow=True), rows))
-        for index, unit in enumerate(units):
-            unit.slow, unit.slow_due = Sweep(unit, matrices[1], index), True
-    for unit in units:
+    for index, unit in enumerate(units):
+        unit.sweep, *slow = (Sweep(unit, matrix, index) for matrix in matrices)
+        unit.slow = slow[0] if slow else None
+        unit.slow_due = bool(slow)
+        unit.identity = identity
         unit.forget()
     return matrices

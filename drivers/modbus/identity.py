@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from drivers.modbus.codec import combined, decode_text, decode_words
 from drivers.modbus.frames import Buffer
 from drivers.modbus.planning import Block, fitted, plan_reads
-from drivers.profile import IdentityCheck, ModbusMap, Profile, RegisterPoint, TextPoint
+from drivers.profile import IdentityCheck, ModbusMap, RegisterPoint, TextPoint
 
 
 class IdentityPlan:
@@ -81,13 +81,6 @@ def text_problem(check: IdentityCheck, text: str | None) -> str | None:
 
 
 @functools.cache
-def identity_plan(profile: Profile) -> IdentityPlan | None:
-    """The plan of a Modbus profile, made once; `None` = nothing identifies the device."""
-    assert isinstance(profile.map, ModbusMap)
-    return IdentityPlan(profile.map) if profile.map.identity else None
-
-
-@functools.cache
-def located_identity(register_map: ModbusMap) -> IdentityPlan | None:
-    """The plan of a map whose addresses the device has told."""
+def identity_plan(register_map: ModbusMap) -> IdentityPlan | None:
+    """The plan of a map, made once for all that have it; `None` = nothing identifies the device."""
     return IdentityPlan(register_map) if register_map.identity else None

@@ -98,6 +98,9 @@ class Link(Connection):
             self._line.abandon(request)
             self._arrived(request, now)
             unit.breaker.failed(now)
+            if len(self.units) > 1:
+                # What its neighbours could not be asked meanwhile is made up for first.
+                unit.rest_until = now + unit.device.period_s
             self._forget(unit, now)
             self._outcomes.end(request.asker, Absence.TIMED_OUT, WriteResult.TIMED_OUT, now)
         if self._timeouts >= TIMEOUTS_TO_RECONNECT:

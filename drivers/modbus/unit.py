@@ -4,7 +4,7 @@ import struct
 
 from drivers.device import Device
 from drivers.modbus.backoff import Breaker
-from drivers.modbus.identity import IdentityPlan, located_identity
+from drivers.modbus.identity import IdentityPlan, identity_plan
 from drivers.modbus.reading import Reading, Sweep
 from drivers.modbus.requests import Request
 from drivers.modbus.sunspec import SunSpecWalk, located, location_problem
@@ -46,7 +46,7 @@ class Order:
 class PolledUnit:
     """One device behind a link: made once, changed in place, so that a poll makes next to nothing.
 
-    Its `sweep`, and its `slow` one if it has slow points, are set once by the fleet; then `forget` it.
+    Its sweeps and what identifies it are set once; then `forget` it.
     """
 
     __slots__ = (
@@ -72,7 +72,7 @@ class PolledUnit:
     """What is read now: the sweep, or what identifies the device."""
     sweep: Sweep
 
-    def __init__(self, row: int, device: Device, number: int, identity: IdentityPlan | None) -> None:
+    def __init__(self, row: int, device: Device, number: int) -> None:
         self.row = row
         self.device = device
         self.number = number
@@ -80,9 +80,11 @@ class PolledUnit:
         assert isinstance(device.profile.map, ModbusMap)
         self.map = device.profile.map
         self.slow: Sweep | None = None
+        """Of its slow points, if it has any."""
         self.slow_due = False
         """The slow points are to be read after the next good sweep."""
-        self.identity = identity
+        self.identity: IdentityPlan | None = None
+        """`None` = nothing identifies it."""
         self.walk: SunSpecWalk | None = None
         """Under way while the device's registers have yet to be found."""
         self.identified = False
@@ -93,7 +95,7 @@ class PolledUnit:
         self.held = False
         """The order waits until the device is identified."""
         self.rest_until = 0.0
-        """It refuses what would identify it: it is not asked again before."""
+        """It is not polled before: it refused what would identify it, or kept its neighbours waiting."""
         self.trouble: Absence | None = None
         """What was last logged about it."""
 
@@ -163,7 +165,7 @@ class PolledUnit:
         found = located(self.map, walk)
         for sweep in self.sweeps:
             sweep.locate(sweep.raw.plan.located(found))
-        self.identity = located_identity(found)
+        self.identity = identity_plan(found)
         if self.identity is None:
             self._accept()
         else:
