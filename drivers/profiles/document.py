@@ -16,6 +16,10 @@ MAX_SPAN = 125
 Address = Annotated[int, Field(ge=0, le=0x10000)]
 Word = Annotated[int, Field(ge=0, le=0xFFFF)]
 Pause = Annotated[float, Field(ge=0, le=60)]
+Duration = Annotated[float, Field(ge=0, le=86_400)]
+Watts = Annotated[float, Field(ge=0, le=1e9)]
+Scale = Annotated[float, Field(ge=1e-9, le=1e9)]
+"""No device counts in larger or smaller steps; a slip of the exponent does."""
 Unit = Literal[
     "", "W", "Wh", "V", "A", "Hz", "VA", "var", "varh", "%", "°", "°C", "s", "TH/s", "GPUs", "bar", "kPa"
 ]
@@ -33,7 +37,7 @@ class OutputTable(Table):
     """`[output]`."""
 
     kind: OutputKind = Field(description="what a load produces: hash (TH/s) or gpu (GPUs)")
-    full: float = Field(gt=0, description="TH/s or GPUs at full output")
+    full: float = Field(gt=0, le=1e9, description="TH/s or GPUs at full output")
 
 
 class ModbusTable(Table):
@@ -112,7 +116,7 @@ class PointTable(Table):
     words: dict[str, float] | None = Field(
         default=None, min_length=1, description="what words, true and false stand for, in the point's unit"
     )
-    scale: float = Field(default=1.0, gt=0, description="raw value times this is the value in its unit")
+    scale: Scale = Field(default=1.0, description="raw value times this is the value in its unit")
     sign: Sign = Field(default=Sign.IMPORT, description="which direction of power is positive in the device")
     unit: Unit = Field(default="", description="of the scaled value; a known quantity has its own")
     times: Name | None = Field(default=None, description="point whose value multiplies this one")
@@ -166,7 +170,7 @@ class RegisterTable(Table):
     address: Address = Field(description="of its first register; see address_base")
     type: WordType = Field(description="an integer type")
     word_order: WordOrder | None = Field(default=None, description="if not as in [modbus]")
-    scale: float = Field(default=1.0, gt=0, description="watts of one raw step")
+    scale: Scale = Field(default=1.0, description="watts of one raw step")
 
 
 class SetpointTable(Table):
@@ -192,18 +196,16 @@ class SetpointTable(Table):
         description="what shows that an MQTT device took an order: its read-back, its power, or nothing "
         "(sent); else its read-back if there is a point setpoint",
     )
-    sleep_w: float = Field(ge=0, description="what it draws asleep")
-    floor_w: float = Field(gt=0, description="lowest power target that it accepts")
-    ceiling_w: float = Field(gt=0, description="highest power target, its draw without a limit")
-    step_w: float = Field(gt=0, description="distance of two power targets")
-    latency_down_s: float = Field(
-        ge=0, description="95 % of the orders to draw less have taken effect after this"
+    sleep_w: Watts = Field(description="what it draws asleep")
+    floor_w: Watts = Field(gt=0, description="lowest power target that it accepts")
+    ceiling_w: Watts = Field(gt=0, description="highest power target, its draw without a limit")
+    step_w: Watts = Field(gt=0, description="distance of two power targets")
+    latency_down_s: Duration = Field(
+        description="95 % of the orders to draw less have taken effect after this"
     )
-    latency_up_s: float = Field(
-        ge=0, description="95 % of the orders to draw more have taken effect after this"
-    )
-    settle_s: float = Field(ge=0, description="so long after an order it counts as commanded")
-    min_off_s: float = Field(ge=0, description="it stays asleep at least so long")
+    latency_up_s: Duration = Field(description="95 % of the orders to draw more have taken effect after this")
+    settle_s: Duration = Field(description="so long after an order it counts as commanded")
+    min_off_s: Duration = Field(description="it stays asleep at least so long")
     restarts_on_write: bool = Field(description="true = every order restarts it")
     persistent: bool = Field(description="true = every order wears its flash")
     hard_off: bool = Field(description="true = its outlet may be switched off")
@@ -219,7 +221,7 @@ class OperatingPointTable(Table):
     """A row of `[[operating_points]]`."""
 
     name: str = Field(min_length=1, description="what people call it")
-    watts: float = Field(ge=0, description="what it draws there; ascending")
+    watts: Watts = Field(description="what it draws there; ascending")
     value: float = Field(ge=0, le=1, description="share of the full output, 0 to 1")
 
 
@@ -229,9 +231,13 @@ class Document(Table):
     title: str = Field(min_length=1, description="vendor, models, and what is special")
     role: Role = Field(description="what the device is to the site; the configuration may say otherwise")
     trust: Trust = Field(description="how well it is founded")
-    sources: tuple[str, ...] = Field(min_length=1, description="documents and drivers that it was taken from")
-    nameplate_w: float = Field(ge=0, description="rated power of a load; 0 for what only measures")
-    period_s: float = Field(gt=0, description="polling period unless the configuration says otherwise")
+    sources: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        min_length=1, description="documents and drivers that it was taken from"
+    )
+    nameplate_w: Watts = Field(description="rated power of a load; 0 for what only measures")
+    period_s: float = Field(
+        ge=0.1, le=3600, description="polling period unless the configuration says otherwise"
+    )
     output: OutputTable | None = Field(default=None, description="what a load produces")
     modbus: ModbusTable | None = Field(default=None, description="how a Modbus device is read")
     mqtt: MqttTable | None = Field(default=None, description="how an MQTT device is heard")

@@ -1,5 +1,6 @@
 """From the TOML of a device profile to the plain types of `drivers.profile`."""
 
+import json
 import tomllib
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -49,7 +50,8 @@ def parse_profile(name: str, text: str, file: str) -> Profile:
         ProfileError: one line per mistake: file, key, what is wrong.
     """
     try:
-        document = Document.model_validate(tomllib.loads(text))
+        # As JSON: strict, so that no text and no true counts as a number, and yet words for enumerations.
+        document = Document.model_validate_json(json.dumps(tomllib.loads(text), default=str), strict=True)
     except tomllib.TOMLDecodeError as error:
         raise ProfileError(f"{file}: not TOML: {error}") from None
     except ValidationError as error:

@@ -35,10 +35,7 @@ values = [7, 8]
 point = "vendor"
 texts = ["ACME"]
 """
-LOAD = (
-    METER.replace('"circuit-meter"', '"load"').replace("nameplate_w = 0", "nameplate_w = 1000")
-    + IDENTITY
-    + """
+ORDERS = """
 [output]
 kind = "hash"
 full = 100
@@ -66,4 +63,8 @@ name = "full"
 watts = 1000
 value = 1
 """
+LOAD = (
+    METER.replace('"circuit-meter"', '"load"').replace("nameplate_w = 0", "nameplate_w = 1000")
+    + IDENTITY
+    + ORDERS
 )
