@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from daemon.table import SiteTable, Snapshot
-from daemon.table.table import DeviceStatus, stale_after_s
+from daemon.table.snapshot import DeviceStatus, Floats, stale_after_s
 from drivers.ports import Absence, WriteResult
-from drivers.quantity import Quantity
+from drivers.quantity import COLUMN, Quantity
 
 P, S = Quantity.POWER, Quantity.SETPOINT
 
@@ -140,3 +140,73 @@ def test_every_outcome_of_a_write_is_handed_over_once() -> None:
         (None, WriteResult.TIMED_OUT),
     ]
     assert table.freeze(101.0).outcomes == ()
+
+
+class Words:
+    """Stands in for a fleet's matrices."""
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def decode_into(self, values: Floats) -> None:
+        values[1, COLUMN[P]] = self.value
+
+
+def test_what_was_swept_is_decoded_when_the_table_is_frozen() -> None:
+    table, words = SiteTable([1.0, 1.0]), Words(3_400.0)
+    table.decode_with(words)
+    table.swept(1, 99.5, slow=False)
+    snapshot = table.freeze(100.0)
+    words.value = 7.0
+    assert (snapshot.value(1, P), snapshot.value(0, P)) == (3_400.0, None)
+    assert snapshot.age_s.tolist() == [math.inf, 0.5]
+    assert (snapshot.reason(0), snapshot.reason(1)) == (Absence.NEVER_READ, None)
+    assert table.freeze(101.0).value(1, P) == 7.0
+
+
+def test_a_good_sweep_takes_the_reason_away_and_a_slow_one_does_not() -> None:
+    table = SiteTable([1.0], {0: [Quantity.SERIAL]})
+    table.failed(0, Absence.TIMED_OUT)
+    table.swept(0, 99.0, slow=True)
+    assert table.freeze(100.0).reason(0) is Absence.TIMED_OUT
+    table.swept(0, 99.0, slow=False)
+    assert table.freeze(100.0).reason(0) is None
+
+
+def test_a_slow_point_is_as_old_as_its_own_sweep_and_stays_fresh_for_three_of_them() -> None:
+    table = SiteTable([1.0, 1.0], {1: {Quantity.SERIAL}})
+    for row in (0, 1):
+        table.sampled(row, {P: 5.0, Quantity.SERIAL: 42.0}, started=99.0)
+        table.swept(row, 99.0, slow=False)
+    table.swept(1, 40.0, slow=True)
+    snapshot = table.freeze(100.0)
+    assert snapshot.age_of(P).tolist() == [1.0, 1.0]
+    assert snapshot.age_of(Quantity.SERIAL).tolist() == [1.0, 60.0]
+    assert snapshot.fresh(Quantity.SERIAL).tolist() == [42.0, 42.0]
+    for row in (0, 1):
+        table.swept(row, 220.0, slow=False)
+    assert np.isnan(table.freeze(220.1).fresh(Quantity.SERIAL)).tolist() == [False, True]
+    assert table.freeze(220.0).fresh(Quantity.SERIAL).tolist() == [42.0, 42.0]
+
+
+def test_without_slow_points_every_quantity_has_the_age_of_the_sweep() -> None:
+    table = SiteTable([1.0, 1.0])
+    table.swept(0, 99.0, slow=False)
+    assert table.freeze(100.0).age_of(Quantity.SERIAL).tolist() == [1.0, math.inf]
+
+
+def test_every_absent_value_has_a_reason_of_its_own() -> None:
+    table = SiteTable([1.0, 1.0])
+    table.sampled(0, {P: 1.0, S: None, Quantity.SERIAL: None}, started=99.0)
+    table.refused(0, {Quantity.SERIAL})
+    snapshot = table.freeze(100.0)
+    assert snapshot.absence(0, P) is None
+    assert snapshot.absence(0, S) is Absence.NOT_AVAILABLE
+    assert snapshot.absence(0, Quantity.SERIAL) is Absence.REFUSED
+    assert snapshot.absence(1, Quantity.SERIAL) is Absence.NEVER_READ
+    table.failed(0, Absence.TIMED_OUT)
+    assert table.freeze(100.0).absence(0, S) is Absence.TIMED_OUT
+    table.refused(0, ())
+    assert table.freeze(100.0).absence(0, Quantity.SERIAL) is Absence.TIMED_OUT
+    # What was taken stays as it was.
+    assert snapshot.absence(0, Quantity.SERIAL) is Absence.REFUSED
