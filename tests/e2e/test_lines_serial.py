@@ -70,7 +70,9 @@ async def test_a_unit_that_answers_wrongly_is_left_alone_until_the_right_answer_
         assert at.peer.asked[-1].at - at.peer.asked[-2].at > 0.9
 
 
-async def test_a_request_that_was_held_back_and_given_up_is_never_sent() -> None:
+async def test_a_request_that_was_held_back_and_given_up_is_never_sent(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with bench(Kind.PYMODBUS_SERIAL) as at:
         at.peer.answer = lambda _: None
         assert (await at.ask(read(1, 16, 4), 0.2)).what == "silence"
@@ -80,6 +82,7 @@ async def test_a_request_that_was_held_back_and_given_up_is_never_sent() -> None
         assert await at.ask(after) == Outcome("answered", values(after))
         await asyncio.sleep(0.3)
         assert [asked.address for asked in at.peer.asked] == [16, 200]
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 async def test_frames_are_kept_apart_by_silence() -> None:
@@ -152,6 +155,27 @@ async def test_a_path_that_is_no_serial_line_is_an_os_error_said_aloud_once(
             await line.open()
     levels = [record.levelname for record in caplog.records if str(file) in record.getMessage()]
     assert levels == ["WARNING", "DEBUG", "DEBUG", "WARNING"]
+
+
+async def test_trouble_that_comes_back_after_the_line_was_well_is_said_aloud_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    plug = tmp_path / "ttyUSB0"
+    peer, user = ScriptedPeer(), Hearing()
+    async with serial_peer(peer) as (path, far):
+        at = LineBench(PymodbusLine.serial(str(plug), 9600, "N", 1, user), user, peer, far)
+        for _ in range(2):
+            with pytest.raises(OSError, match="No such file"):
+                await at.line.open()
+            plug.symlink_to(path)
+            await at.open()
+            assert (await at.ask(read())).what == "answered"
+            at.line.close()
+            plug.unlink()
+    assert [record.levelname for record in caplog.records if "No such file" in record.getMessage()] == [
+        "WARNING",
+        "WARNING",
+    ]
 
 
 async def test_settings_that_a_port_does_not_have_are_an_os_error() -> None:

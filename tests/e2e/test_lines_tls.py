@@ -166,6 +166,17 @@ async def test_a_device_that_never_shakes_hands_holds_nobody() -> None:
             assert at.peer.open == []
 
 
+async def test_a_device_that_hangs_up_after_it_has_answered_has_no_trouble_with_certificates() -> None:
+    with Authority.temporary() as authority:
+        async with to(authority.server_context(), authority.client_context()) as at:
+            await at.open()
+            assert (await at.ask(read(), 1.0)).what == "answered"
+            at.far.hang_up()
+            _, outcome = await at.hear(1.0)
+            assert outcome.what == "closed"
+            assert "certificate" not in outcome.why
+
+
 async def test_trouble_with_certificates_is_said_aloud_once(caplog: pytest.LogCaptureFixture) -> None:
     with Authority.temporary() as authority:
         async with to(authority.server_context(expired=True), authority.client_context()) as at:
