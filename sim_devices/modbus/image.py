@@ -5,20 +5,16 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from drivers.modbus.codec import encode_raw, encode_text, encode_value
-from drivers.profile import ModbusMap, Profile, RegisterCommand, RegisterPoint, TextPoint, WordOrder, WordType
+from drivers.profile import ModbusMap, Profile, RegisterCommand, RegisterPoint, TextPoint
 from drivers.quantity import Quantity
-from sim_devices.instruments import Instrument, Reader, Values
+from sim_devices.instruments import Instrument, Values
+from sim_devices.modbus.column import FLOATS, Column
 from sim_devices.modbus.frames import ExceptionCode, ModbusRefusal
 
 READ_FUNCTIONS = (3, 4)
 MAX_READ = 125
-_FLOATS = {WordType.F32: ">f4", WordType.F64: ">f8"}
-
-Bits = NDArray[np.unsignedinteger]
-"""Raw values, big-endian."""
 
 
 class _Segment(NamedTuple):
@@ -73,12 +69,16 @@ class Image:
         self._points = {point.name: point for point in self.map.points}
         self.starts = {point.address: point for point in self.map.points}
         """The points by their addresses."""
+        depended = {name for point in self.map.points for name in point.others}
         self._columns = [
-            (point, reader)
+            Column(point, reader, self._matrix, self._place(point), shown=point.name in depended)
             for point in sorted(self.map.points, key=lambda point: len(point.others))
             if (reader := instrument.readers.get(point.name)) is not None
         ]
-        self._depended = {name for point in self.map.points for name in point.others}
+        if self.command is not None:
+            for column in self._columns:
+                if column.name == Quantity.SETPOINT:
+                    column.special(sleep=self.command.sleep_value, no_limit=self.command.no_limit_value)
         for text in self.map.texts:
             self._write_text(text, texts.get(text.name, ""))
 
@@ -112,10 +112,13 @@ class Image:
         self._fill(slice(None))
         self.stale = False
 
-    def refresh_row(self, row: int) -> None:
-        """Bring one row up to date, after a write to it."""
+    def refresh_row(self, row: int, point: str) -> None:
+        """Bring one row up to date, after a write to a point of it.
+
+        A set-point changes nothing else that is shown, not so soon.
+        """
         if not self.stale:
-            self._fill(slice(row, row + 1))
+            self._fill(slice(row, row + 1), only=point if point == Quantity.SETPOINT else None)
 
     def row(self, row: int) -> bytearray:
         """A copy of a row as it is now."""
@@ -128,7 +131,7 @@ class Image:
         return [
             (self._place(point), _bytes(encode_value(point, None)))
             for point in self.map.points
-            if point.name != Quantity.SETPOINT and (point.sentinel is not None or point.type in _FLOATS)
+            if point.name != Quantity.SETPOINT and (point.sentinel is not None or point.type in FLOATS)
         ]
 
     def setpoint(self, watts: float | None) -> tuple[int, bytes] | None:
@@ -152,36 +155,11 @@ class Image:
         place = self._place(text)
         self._matrix[:, place : place + len(raw)] = np.frombuffer(raw, dtype=np.uint8)
 
-    def _fill(self, rows: slice) -> None:
+    def _fill(self, rows: slice, *, only: str | None = None) -> None:
         shown: dict[str, Values] = {}
-        for point, reader in self._columns:
-            bits = self._bits(point, reader, rows, shown)
-            place, size = self._place(point), 2 * point.type.words
-            parts = bits.view(np.uint8).reshape(len(bits), point.type.words, 2)
-            if point.word_order is WordOrder.LITTLE:
-                parts = parts[:, ::-1]
-            self._matrix[rows, place : place + size] = parts.reshape(len(bits), size)
-            if point.name in self._depended:
-                shown[point.name] = _shown(point, bits)
-
-    def _bits(self, point: RegisterPoint, reader: Reader, rows: slice, shown: Mapping[str, Values]) -> Bits:
-        values = reader(rows)
-        if point.name == Quantity.SETPOINT and self.command is not None:
-            limited = values > 0
-            bits = _packed(point, np.where(limited, values, point.scale))
-            special = np.where(np.isnan(values), self.command.no_limit_value, self.command.sleep_value)
-            return np.where(limited, bits, special.astype(bits.dtype)).astype(bits.dtype)
-        if point.others:
-            nothing = np.zeros(len(values))
-            factor = np.ones(len(values))
-            if point.times is not None:
-                factor = factor * shown.get(point.times, nothing)
-            if point.exponent is not None:
-                factor = factor * 10.0 ** shown.get(point.exponent, nothing)
-            if point.plus is not None:
-                values = values - shown.get(point.plus, nothing)
-            values = np.divide(values, factor, out=np.full(len(values), np.nan), where=factor != 0)
-        return _packed(point, values)
+        for column in self._columns:
+            if only is None or column.name == only:
+                column.fill(rows, shown)
 
 
 def _segment(shown: ModbusMap, function: int, offset: int) -> _Segment | None:
@@ -197,48 +175,6 @@ def _segment(shown: ModbusMap, function: int, offset: int) -> _Segment | None:
     first = min(start for start, _ in spans) - shown.reads.start_multiple + 1
     last = max(stop for _, stop in spans) + shown.reads.length_multiple - 1
     return _Segment(first, last, offset)
-
-
-def _packed(point: RegisterPoint, values: Values) -> Bits:
-    """The raw values, rounded to the nearest step; NaN = not available."""
-    size = 2 * point.type.words
-    absent = np.isnan(values)
-    any_absent = bool(absent.any())
-    numbers = values / point.scale
-    bits: Bits
-    if point.type in _FLOATS:
-        with np.errstate(over="ignore"):
-            floats = numbers.astype(_FLOATS[point.type])
-        if np.isinf(floats).any():
-            raise ValueError(f"{point.name}: {values} do not fit into {point.type}")
-        bits = floats.view(f">u{size}")
-    else:
-        if any_absent:
-            numbers = np.where(absent, 0.0, numbers)
-        kind = np.dtype(f"{'i' if point.type.startswith('s') else 'u'}{size}")
-        least, most = float(np.iinfo(kind).min), float(np.iinfo(kind).max)
-        raw = np.rint(numbers)
-        # As a float the greatest 64-bit number is one too many.
-        if len(raw) and not (least <= raw.min() and (raw.max() < most if size == 8 else raw.max() <= most)):
-            raise ValueError(f"{point.name}: {values} do not fit into {point.type}")
-        bits = raw.astype(kind).astype(kind.newbyteorder(">")).view(f">u{size}")
-    if point.sentinel is not None:
-        if ((bits == point.sentinel) & ~absent).any():
-            raise ValueError(f"{point.name}: a value would read as 'not available'")
-        if any_absent:
-            bits[absent] = point.sentinel
-    elif any_absent and point.type not in _FLOATS:
-        raise ValueError(f"{point.name}: {point.type} without a sentinel cannot say 'not available'")
-    return bits
-
-
-def _shown(point: RegisterPoint, bits: Bits) -> Values:
-    """What raw values say, as whoever reads them sees it."""
-    kind = {"f": "f", "s": "i", "u": "u"}[point.type[0]]
-    values: Values = bits.view(f">{kind}{bits.dtype.itemsize}").astype(np.float64) * point.scale
-    if point.sentinel is not None:
-        values[bits == point.sentinel] = np.nan
-    return values
 
 
 def _bytes(words: tuple[int, ...]) -> bytes:

@@ -101,7 +101,7 @@ class Unit:
                 value = None
         if not self.image.instrument.write(self.row, name, value):
             raise ModbusRefusal(ExceptionCode.ILLEGAL_ADDRESS)
-        self.image.refresh_row(self.row)
+        self.image.refresh_row(self.row, name)
 
     def _write_many(self, pdu: bytes) -> bytes:
         if len(pdu) < 6:

@@ -89,6 +89,27 @@ def test_not_available_is_the_sentinel_and_nothing_else_is() -> None:
         Image(profile_of(point), Column([float(0xFFFF_FFFF)])).refresh()
 
 
+def test_a_signed_sentinel_is_none_of_its_neighbours() -> None:
+    point = point_of(WordType.S16, sentinel=0x8000)
+    image = Image(profile_of(point), Column([math.nan, -32_767.0, 32_767.0]))
+    assert [words_of(image, row) for row in range(3)] == [(0x8000,), (0x8001,), (0x7FFF,)]
+    with pytest.raises(ValueError, match="not available"):
+        Image(profile_of(point), Column([1.0, -32_768.0])).refresh()
+
+
+@pytest.mark.parametrize("name", ["sim-miner", "sim-miner-m60s"])
+def test_a_set_point_has_words_of_its_own_for_sleep_and_for_no_limit(name: str) -> None:
+    profile = load_profile(name)
+    assert profile.setpoint is not None
+    ceiling_w, floor_w = profile.setpoint.ceiling_w, profile.setpoint.floor_w
+    for shown in ([math.nan, 0.0], [math.nan, 0.0, floor_w, ceiling_w]):
+        image = Image(profile, Column(shown, "setpoint"))
+        for row, watts in enumerate(shown):
+            at, raw = image.setpoint(None if math.isnan(watts) else watts) or (0, b"")
+            assert image.row(row)[at : at + len(raw)] == raw
+    assert len({bytes(image.row(row)) for row in range(3)}) == 3
+
+
 def test_a_row_is_brought_up_to_date_alone_after_a_write_and_all_of_them_when_stale() -> None:
     column = Column([1.0, 2.0, 3.0])
     image = Image(profile_of(point_of(WordType.U16)), column)
