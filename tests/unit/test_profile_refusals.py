@@ -243,6 +243,13 @@ def test_a_wrong_profile_is_refused_with_file_and_key(text: str, old: str, new: 
         parse_profile("t", text.replace(old, new, 1), "t.toml")
 
 
+def test_a_ceiling_need_not_be_a_step_for_no_limit_is_told_there() -> None:
+    profile = parse_profile("t", LOAD.replace("= 1000\n", "= 1005\n"), "t.toml")
+
+    assert profile.setpoint is not None
+    assert profile.setpoint.ceiling_w == profile.operating_points[-1].watts == 1005
+
+
 def test_overlapping_words_and_a_name_used_twice_are_both_named_at_once() -> None:
     text = METER + '[[points]]\nname = "power"\naddress = 1\ntype = "u16"\n'
     other = METER + '[[points]]\nname = "frequency"\naddress = 1\ntype = "u16"\n'
