@@ -54,15 +54,3 @@ def by_schedule(quota: Quota | None, wall_s: float) -> State:
     """The state of a site whose authority is fresh."""
     entry = entry_at(quota, wall_s)
     return State.CONTROLLED if entry is not None and entry.limit_w is None else State.LIMITED
-
-
-def falls_at_s(authority: Authority) -> float | None:
-    """When silence will have led to failsafe, monotonic; `None` = it is there."""
-    if authority.state is State.FAILSAFE:
-        return None
-    falls_s = authority.since.monotonic_s + INIT_S
-    if authority.state is not State.INIT:
-        falls_s = authority.since.monotonic_s if authority.fresh_until_s is None else authority.fresh_until_s
-    if authority.meter_lost_s is not None:
-        falls_s = min(falls_s, authority.meter_lost_s + METER_LOST_S)
-    return falls_s

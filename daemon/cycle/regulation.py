@@ -173,7 +173,7 @@ class Regulation:
     def _ahead(self, verdict: Verdict, now: Moment) -> tuple[Ahead, ...]:
         """Lower limits that are known to come within the slowest load's latency."""
         authority, policy = verdict.authority, self._policy.authority
-        if steady_for(authority, now, policy, self._horizon_s):
+        if steady_for(authority, now, self._horizon_s):
             return ()
         lowest_w, ahead = verdict.limit_w, []
         for in_s in range(1, int(self._horizon_s) + 1):

@@ -122,54 +122,45 @@ def limits_of(bench: AuthorityBench, seconds: int) -> list[int]:
     return [verdict.limit_w for verdict in bench.run(seconds)]
 
 
-def test_what_is_forecast_is_what_comes_if_nobody_speaks() -> None:
+def test_what_is_forecast_of_a_schedule_is_what_comes() -> None:
     bench = AuthorityBench()
     bench.commanded((0, None), (100, 20 * MW), (190, 0), (220, 12 * MW))
-    bench.leasing = False
     expected = foreseen(bench, 600)
     assert limits_of(bench, 600) == expected
-    assert {20 * MW, 0, FAILSAFE_W} < set(expected)
+    assert {20 * MW, 0, 12 * MW} < set(expected)
 
 
-def test_what_is_forecast_while_a_meter_is_lost_or_nobody_has_spoken_is_what_comes() -> None:
-    meterless = controlled()
-    meterless.without_meter(200)
-    expected = foreseen(meterless, 99)
-    assert set(expected) == {CONTRACT_W}
-    expected = foreseen(meterless, 600)
-    meterless.meter = False
-    assert limits_of(meterless, 600) == expected
+def test_a_fall_that_is_under_way_is_forecast_to_go_on_as_it_began() -> None:
+    bench = controlled()
+    bench.fall_silent()
+    expected = foreseen(bench, 400)
+    assert limits_of(bench, 400) == expected
     assert expected[-1] == FAILSAFE_W
-    started = AuthorityBench(last_limit_w=2 * MW)
-    started.lease(rev=99)
-    expected = foreseen(started, 300)
-    assert limits_of(started, 300) == expected
-    # A fall that is under way goes on as it began.
-    started = controlled()
-    started.fall_silent()
-    expected = foreseen(started, 400)
-    assert limits_of(started, 400) == expected
 
 
-def test_nothing_is_said_to_be_steady_that_a_schedule_a_ramp_or_silence_will_change() -> None:
-    def steady(bench: AuthorityBench, ahead_s: float) -> bool:
-        return steady_for(bench.authority, bench.now, bench.policy, ahead_s)
+@pytest.mark.parametrize("silent", ["heartbeats", "meter"])
+def test_silence_that_may_still_end_is_not_foreseen(silent: str) -> None:
+    """Loads ordered ahead of a fall that never comes would be shed at every late heartbeat."""
+    bench = controlled()
+    if silent == "heartbeats":
+        bench.leasing = False
+        bench.run(100)
+    else:
+        bench.without_meter(200)
+    assert set(foreseen(bench, 600)) == {CONTRACT_W}
+    assert steady_for(bench.authority, bench.now, 600)
 
+
+def test_nothing_is_said_to_be_steady_that_a_schedule_or_a_ramp_will_change() -> None:
     bench = AuthorityBench()
     bench.commanded((0, None), (40, 20 * MW))
-    assert (steady(bench, 39), steady(bench, 40)) == (True, False)
+    assert steady_for(bench.authority, bench.now, 39)
+    assert not steady_for(bench.authority, bench.now, 40)
     bench = controlled()
-    bench.leasing = False  # the last lease came just now
-    assert (steady(bench, 149), steady(bench, 150)) == (True, False)
-    bench.without_meter(10)
-    bench.leasing = True
-    bench.run(200)
-    assert (steady(bench, 99), steady(bench, 125)) == (True, False)
-    bench.run(100)
-    assert bench.is_in(State.FAILSAFE)
-    assert not steady(bench, 1)
+    bench.fall_silent()
+    assert not steady_for(bench.authority, bench.now, 1)
     bench.run(400)
-    assert steady(bench, 1_000)
+    assert steady_for(bench.authority, bench.now, 1_000)
 
 
 # --- the clock ---
