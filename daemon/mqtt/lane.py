@@ -104,6 +104,12 @@ class DeviceLane:
         return self.state is LinkState.CONNECTED
 
     @property
+    def subscribed(self) -> bool:
+        """Whether the broker has answered to every topic."""
+        session = self._session
+        return session is not None and session.ready and not (session.subscribing or self._unsubscribed)
+
+    @property
     def dropped(self) -> Mapping[str, int]:
         """Messages that reached nobody so far.
 

@@ -58,10 +58,7 @@ class MqttFleet:
         while True:
             await asyncio.sleep(CHECK_S)
             now = self._time()
-            for feed in self._feeds:
-                if feed.period_s is not None and now - feed.heard_at > SILENT_AFTER_PERIODS * feed.period_s:
-                    feed.heard_at += feed.period_s  # told again once a period
-                    self._fell_silent(feed)
+            self._look_for_silence(now)
             for publisher in list(self._ordered.values()):
                 if publisher.order is not None and now > publisher.order.until:
                     self._written(publisher, publisher.order, WriteResult.TIMED_OUT)
@@ -132,14 +129,25 @@ class MqttFleet:
             self._sink.sampled(publisher.row, dict.fromkeys(gone), publisher.sampled_at)
             self._failed(publisher, Absence.NOT_CONNECTED)
 
-    def _fell_silent(self, feed: Feed) -> None:
+    def _look_for_silence(self, now: float) -> None:
+        fallen = []
+        for feed in self._feeds:
+            if feed.period_s is not None and now - feed.heard_at > SILENT_AFTER_PERIODS * feed.period_s:
+                feed.heard_at += feed.period_s  # told again once a period
+                if not feed.silent:
+                    fallen.append(feed.topic)
+                self._is_silent(feed)
+        if fallen:
+            # One line however many: a broker that is gone silences them all.
+            _log.warning("nothing comes any more on %d topics, as %s", len(fallen), ", ".join(fallen[:3]))
+
+    def _is_silent(self, feed: Feed) -> None:
         publisher = feed.device
         if not feed.silent:
             feed.silent = True
             publisher.silent += 1
             if not feed.lead:
                 # The device's age is another topic's: these would look as young as that.
-                _log.warning("%s: nothing comes on %s any more", publisher.device.id, feed.topic)
                 self._sampled(publisher, dict.fromkeys(feed.reader.keys))
         self._failed(publisher, Absence.NOT_CONNECTED if publisher.offline else Absence.SILENT)
 

@@ -112,6 +112,18 @@ def test_without_the_powers_topic_the_device_grows_old_whatever_else_it_says() -
     run_virtual(main)
 
 
+def test_many_that_fall_silent_at_once_are_one_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    async def main(_loop: VirtualLoop) -> None:
+        bus, sink = HandBus(), RecordingSink()
+        devices = [Device(f"p{n}", PLUG, MqttAddress(f"p{n}"), PERIOD_S) for n in range(50)]
+        async with running(devices, sink, bus):
+            await asyncio.sleep(120)
+
+    run_virtual(main)
+    (record,) = caplog.records
+    assert record.getMessage().startswith("nothing comes any more on 100 topics, as tele/p0/SENSOR, ")
+
+
 def test_a_plug_that_was_told_to_publish_more_seldom_is_waited_for_longer() -> None:
     async def main(_loop: VirtualLoop) -> None:
         bus, sink = HandBus(), RecordingSink()

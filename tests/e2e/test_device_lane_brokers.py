@@ -49,7 +49,7 @@ async def running(wanted: Mqtt, *topics: str, heard: Heard | None = None) -> Asy
 
 
 async def subscribed(lane: DeviceLane) -> None:
-    await until(lambda: lane.connected and lane._session is not None and not lane._session.subscribing)
+    await until(lambda: lane.subscribed)
 
 
 async def _everything_works(kind: BrokerKind, folder: Path) -> None:
