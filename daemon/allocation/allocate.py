@@ -4,26 +4,24 @@ Everything but the learned uncontrolled load is feed-forward: what a load counts
 orders, not integrated from the meter's error, so nothing hunts.
 """
 
+from collections.abc import Iterator
 from functools import cached_property
+from itertools import zip_longest
 
 import numpy as np
 
 from daemon.allocation.circuits import Circuits, Depth
 from daemon.allocation.counting import Look
-from daemon.allocation.curves import Curves
 from daemon.allocation.fit import Span, fitted
 from daemon.allocation.loads import Bools, Ints
-from daemon.allocation.memory import UNKNOWN
 from daemon.allocation.rise import Rise, risen
-from daemon.allocation.situation import Plan, Situation
-from daemon.allocation.steps import Steps, bridging_steps, down_steps, enough
+from daemon.allocation.situation import Ahead, Plan, Situation
+from daemon.allocation.steps import bridging_steps, down_steps, enough
+from daemon.allocation.work import GRACE_S, ROUNDING_W, Work
 from daemon.table.table import Floats
 
 _TRIM = 0.01
 """An excess below this share of the limit is trimmed by loads that answer before the deadline."""
-_STRAGGLERS = 1.3
-"""A profile states the latency of 95 % of the orders; a deadline is to be met by the others too."""
-_GRACE_S = 3.0
 
 
 def allocate(situation: Situation, look: Look, circuits: Circuits) -> Plan:
@@ -70,76 +68,8 @@ def worked_out(situation: Situation, look: Look, circuits: Circuits) -> Plan:
     return worker.plan()
 
 
-class _Allocation:
+class _Allocation(Work):
     """One allocation in progress: levels and what they count at, step by step."""
-
-    def __init__(self, situation: Situation, look: Look, circuits: Circuits) -> None:
-        self._now = situation
-        self._look = look
-        self._loads = look.loads
-        self._memory = look.memory
-        self._circuits = circuits
-        self._level = look.memory.level
-        self._counted = look.counted_w
-        self._sum_w = look.loads_w
-        self._target_w = situation.target_w(situation.limit_w)
-        self._deadline_s = max(situation.deadline_s, situation.now_s + _GRACE_S)
-        self._late_w = 0.0
-        self._drawn_w: float | None = None
-        """`_drawing_w` until the next change of a level."""
-
-    @cached_property
-    def _curves(self) -> Curves:
-        return Curves.of(self._loads, self._memory.learned_w, self._memory.earning)
-
-    @cached_property
-    def _known(self) -> Bools:
-        known: Bools = (self._memory.level != UNKNOWN) & ~self._now.excluded
-        return known
-
-    @cached_property
-    def _movable(self) -> Bools:
-        """Nothing counts on an order to a load that does not obey or does not answer."""
-        movable: Bools = self._known & self._memory.obeys & ~self._look.missing
-        return movable
-
-    # --- levels ---
-
-    def _set(self, level: Ints) -> None:
-        """Take levels, and count those that they changed anew."""
-        moved = level != self._level
-        if not moved.any():
-            return
-        self._level = level
-        at_level_w = self._memory.learned_w[self._loads.index, np.maximum(level, 0)]
-        at_level_w = np.where(self._movable, at_level_w, np.maximum(at_level_w, self._counted))
-        self._counted = np.where(moved, at_level_w, self._counted)
-        self._sum_w = float(self._counted.sum())
-        self._drawn_w = None
-
-    def _lower(self, steps: Steps, excess_w: float) -> None:
-        self._set(enough(steps, np.array([excess_w])).after(self._level))
-
-    def _order_off(self, which: Bools) -> None:
-        """Order loads to their lowest level without counting on it."""
-        self._level = np.where(self._known & which, 0, self._level)
-        self._drawn_w = None
-
-    def _down(self, may: Bools) -> Steps:
-        return down_steps(self._curves, self._level, self._counted, may)
-
-    def _bridging(self, may: Bools) -> Steps:
-        return bridging_steps(self._curves, self._level, self._counted, may)
-
-    def _quick(self, slack: float = 1.0) -> Bools:
-        """Loads that a new order reaches before the deadline, with some slack."""
-        quick: Bools = slack * self._loads.latency_down_s <= self._deadline_s - self._now.now_s
-        return quick
-
-    @cached_property
-    def _helping(self) -> Bools:
-        """Loads on which a deadline can count whatever befalls their orders."""
-        return self._movable & self._quick(_STRAGGLERS) & ~self._look.overdue
 
     # --- down ---
 
@@ -150,7 +80,7 @@ class _Allocation:
             if (excess_w > 0).any():
                 self._shed_at(depth, excess_w)
                 self._fit_at(depth, self._circuits.depths[:position])
-                over = depth.room_w(self._counted) < 0
+                over = depth.room_w(self._counted) < -ROUNDING_W
                 if over.any():
                     self._order_off(over[depth.of_load])
 
@@ -185,26 +115,26 @@ class _Allocation:
         if 0 < excess_w <= _TRIM * self._now.limit_w:
             self._lower(self._down(self._movable & self._quick()), excess_w)
             excess_w = self._sum_w - lasting_w
-        if excess_w > 0:
+        if excess_w > ROUNDING_W:
             # Loads that did not obey are ordered off with the first, those that do not answer with the last.
             if not self._memory.all_obey:
                 self._order_off(~self._memory.obeys)
             self._lower(self._down(self._movable), excess_w)
-        if self._sum_w > self._target_w:
+        if self._sum_w > self._target_w + ROUNDING_W:
             self._lower(self._bridging(self._helping), self._sum_w - self._target_w)
-        if self._sum_w > self._target_w:
+        if self._sum_w > self._target_w + ROUNDING_W:
             self._lower(self._down(self._movable), self._sum_w - self._target_w)
-        if self._sum_w > self._target_w:
+        if self._sum_w > self._target_w + ROUNDING_W:
             self._order_off(~self._movable)
 
     def shed_ahead(self) -> None:
         """Orders for a lower limit to come, to each load its latency earlier."""
         latency_s = self._loads.latency_down_s
-        for ahead in self._now.ahead:
+        for ahead in self._distinct():
             target_w = self._now.target_w(ahead.limit_w)
             # Every step down until then; those are ordered now that would come too late otherwise.
             level, counted = self._lowered_by(target_w)
-            due = latency_s + _GRACE_S >= ahead.in_s
+            due = latency_s + GRACE_S >= ahead.in_s
             self._lower_to(level, due)
             helping = self._movable & due & (latency_s <= ahead.in_s)
             if not helping.any():
@@ -214,6 +144,18 @@ class _Allocation:
             if excess_w > 0 and late_w.any():
                 steps = bridging_steps(self._curves, level, counted, helping & ~self._look.overdue)
                 self._lower_to(enough(steps, np.array([excess_w])).after(level), due)
+
+    def _distinct(self) -> Iterator[Ahead]:
+        """Of the limits to come before which the same loads are due, the last, which is the lowest."""
+        latencies_s = np.unique(self._loads.latency_down_s) + GRACE_S
+        steps = self._now.ahead
+        for one, later in zip_longest(steps, steps[1:]):
+            if (
+                later is None
+                or later.limit_w > one.limit_w
+                or ((latencies_s >= one.in_s) != (latencies_s >= later.in_s)).any()
+            ):
+                yield one
 
     def _lowered_by(self, target_w: float) -> tuple[Ints, Floats]:
         """Levels that meet a target, and what they would count at; nothing is ordered."""
@@ -226,29 +168,6 @@ class _Allocation:
 
     def _lower_to(self, level: Ints, due: Bools) -> None:
         self._set(np.where(due & (level < self._level), level, self._level))
-
-    # --- in time ---
-
-    def _drawing_w(self) -> float:
-        """Σ of what the loads will draw at the deadline, with the orders of this allocation."""
-        if self._drawn_w is None:
-            self._drawn_w = self._sum_w + float(self._late_w_at(self._deadline_s).sum())
-        return self._drawn_w
-
-    def _late_w_at(self, deadline_s: float) -> Floats:
-        """(loads,): what each will draw then above what it counts at, with the orders of this allocation."""
-        changed = self._level != self._memory.level
-        underway = changed | self._look.in_window
-        if not underway.any():
-            return np.zeros(len(self._loads))
-        now, memory = self._now, self._memory
-        ordered_s = np.where(changed, now.now_s, memory.ordered_s)
-        late = underway & (ordered_s + _STRAGGLERS * self._loads.latency_down_s > deadline_s)
-        late |= ~changed & self._look.overdue
-        # Until its order arrives, a load draws what it draws now.
-        before_w = np.where(changed, self._look.counted_w, memory.before_w)
-        now_w = np.where(np.isfinite(now.measured_w), now.measured_w, before_w)
-        return np.where(late, np.maximum(now_w - self._counted, 0.0), 0.0)
 
     def bridge(self) -> None:
         """What slow loads still draw at the deadline is taken over by fast ones until they have fallen."""

@@ -62,8 +62,9 @@ def down_steps(
         may: (loads,).
         group: (loads,): steps of one group stand together; `None` = one group.
     """
-    wanted = (curves.corners[to] & (level > to) & may for to in range(curves.levels - 2, -1, -1))
-    return _down(curves, level, counted, range(curves.levels - 2, -1, -1), wanted, group)
+    levels = range(curves.levels - 2, -1, -1)
+    wanted = (curves.corners[to] & (level > to) & may for to in levels)
+    return _down(curves, level, counted, levels, wanted, group)
 
 
 def bridging_steps(curves: Curves, level: Ints, counted: Floats, may: Bools) -> Steps:
@@ -99,17 +100,19 @@ def up_steps(
     below_w, below = curves.at(np.maximum(level, 0))
     below_w = np.maximum(below_w, counted)
     stepwise = may if at_once is None else may & ~at_once
-    found = []
+    found = _Grid.of(curves)
     for to in range(1, curves.levels):
-        last = may & (upto == to)
-        load = np.flatnonzero((level < to) & (to <= upto) & (stepwise & curves.corners[to] | last))
-        to_w, value = curves.watts[to, load], curves.value[to, load]
-        watts = np.maximum(to_w - below_w[load], 0.0)
-        found.append((load, to, watts, value - below[load]))
-        below_w[load], below[load] = np.maximum(to_w, below_w[load]), value
-    load, levels, watts, value = _joined(found)
+        wanted = found.wanted[to]
+        np.logical_and(stepwise, curves.corners[to], out=wanted)
+        wanted |= may & (upto == to)
+        wanted &= (level < to) & (to <= upto)
+        np.maximum(curves.watts[to] - below_w, 0.0, out=found.watts[to])
+        np.subtract(curves.value[to], below, out=found.value[to])
+        np.copyto(below_w, np.maximum(curves.watts[to], below_w), where=wanted)
+        np.copyto(below, curves.value[to], where=wanted)
+    load, to_level, watts, value = found.taken()
     order = in_order(_LAST_TIER - curves.tier[load], -_merit(value, watts))
-    return Steps(load[order], levels[order], watts[order], np.zeros(len(load), dtype=np.int64))
+    return Steps(load[order], to_level[order], watts[order], np.zeros(len(load), dtype=np.int64))
 
 
 def in_order(rank: Ints, merit: Floats) -> Ints:
@@ -188,14 +191,15 @@ def _down(
     sleep_last: bool = False,
 ) -> Steps:
     above_w, above = counted.copy(), curves.at(np.maximum(level, 0))[1]
-    found = []
+    found = _Grid.of(curves)
     for to, those in zip(levels, wanted, strict=True):
-        # The last load first: the way up is the way down backwards.
-        load = np.flatnonzero(those)[::-1]
-        to_w, value = curves.watts[to, load], curves.value[to, load]
-        found.append((load, to, np.maximum(above_w[load] - to_w, 0.0), above[load] - value))
-        above_w[load], above[load] = to_w, value
-    load, to_level, watts, value = _joined(found)
+        found.wanted[to] = those
+        np.maximum(above_w - curves.watts[to], 0.0, out=found.watts[to])
+        np.subtract(above, curves.value[to], out=found.value[to])
+        np.copyto(above_w, curves.watts[to], where=those)
+        np.copyto(above, curves.value[to], where=those)
+    # The highest level and the last load first: the way up is the way down backwards.
+    load, to_level, watts, value = found.taken(backwards=True)
     rank = curves.tier[load]
     if sleep_last:
         rank = rank + np.where(to_level == 0, _LAST_TIER + 1, 0)
@@ -204,13 +208,27 @@ def _down(
     return Steps(load[order], to_level[order], watts[order], groups[order])
 
 
-def _joined(found: list[tuple[Ints, int, Floats, Floats]]) -> tuple[Ints, Ints, Floats, Floats]:
-    """Loads, levels, watts and values of all steps."""
-    if not found:
-        return np.arange(0), np.arange(0), np.zeros(0), np.zeros(0)
-    to = np.repeat([to for _, to, _, _ in found], [len(load) for load, _, _, _ in found])
-    load, watts, value = (np.concatenate([step[part] for step in found]) for part in (0, 2, 3))
-    return load, to, watts, value
+@dataclass(frozen=True, slots=True)
+class _Grid:
+    """Steps by the level that they lead to and by load: rows and columns as those of the curves."""
+
+    wanted: Bools
+    watts: Floats
+    value: Floats
+
+    @classmethod
+    def of(cls, curves: Curves) -> "_Grid":
+        """Without any step."""
+        shape = curves.watts.shape
+        return cls(np.zeros(shape, dtype=np.bool_), np.empty(shape), np.empty(shape))
+
+    def taken(self, *, backwards: bool = False) -> tuple[Ints, Ints, Floats, Floats]:
+        """Loads, levels, watts and values of the steps that are wanted, by level and load."""
+        place = np.flatnonzero(self.wanted)
+        if backwards:
+            place = np.ascontiguousarray(place[::-1])
+        to, load = np.divmod(place, self.wanted.shape[1])
+        return load, to, self.watts.ravel()[place], self.value.ravel()[place]
 
 
 def _merit(value: Floats, watts: Floats) -> Floats:

@@ -1,0 +1,121 @@
+"""An allocation in progress: levels, what they count at, and what is still drawn at the deadline."""
+
+from functools import cached_property
+
+import numpy as np
+
+from daemon.allocation.circuits import Circuits
+from daemon.allocation.counting import Look
+from daemon.allocation.curves import Curves
+from daemon.allocation.loads import Bools, Ints
+from daemon.allocation.memory import UNKNOWN
+from daemon.allocation.situation import Situation
+from daemon.allocation.steps import Steps, bridging_steps, down_steps, enough
+from daemon.table.table import Floats
+
+STRAGGLERS = 1.3
+"""A profile states the latency of 95 % of the orders; a deadline is to be met by the others too."""
+GRACE_S = 3.0
+ROUNDING_W = 1e-3
+"""Sums of many loads agree to this."""
+
+
+class Work:
+    """Changes levels and keeps account of it."""
+
+    def __init__(self, situation: Situation, look: Look, circuits: Circuits) -> None:
+        self._now = situation
+        self._look = look
+        self._loads = look.loads
+        self._memory = look.memory
+        self._circuits = circuits
+        self._level = look.memory.level
+        self._counted = look.counted_w
+        self._sum_w = look.loads_w
+        self._target_w = situation.target_w(situation.limit_w)
+        self._deadline_s = max(situation.deadline_s, situation.now_s + GRACE_S)
+        self._late_w = 0.0
+        self._drawn_w: float | None = None
+        """`_drawing_w` until the next change of a level."""
+        self._kept_down: tuple[Ints, Bools, Steps] | None = None
+        """`_down` for a level and who may."""
+
+    @cached_property
+    def _curves(self) -> Curves:
+        return Curves.of(self._loads, self._memory.learned_w, self._memory.earning)
+
+    @cached_property
+    def _known(self) -> Bools:
+        known: Bools = (self._memory.level != UNKNOWN) & ~self._now.excluded
+        return known
+
+    @cached_property
+    def _movable(self) -> Bools:
+        """Nothing counts on an order to a load that does not obey or does not answer."""
+        movable: Bools = self._known & self._memory.obeys & ~self._look.missing
+        return movable
+
+    # --- levels ---
+
+    def _set(self, level: Ints) -> None:
+        """Take levels, and count those that they changed anew."""
+        moved = level != self._level
+        if not moved.any():
+            return
+        self._level = level
+        at_level_w = self._memory.learned_w[self._loads.index, np.maximum(level, 0)]
+        at_level_w = np.where(self._movable, at_level_w, np.maximum(at_level_w, self._counted))
+        self._counted = np.where(moved, at_level_w, self._counted)
+        self._sum_w = float(self._counted.sum())
+        self._drawn_w = None
+
+    def _lower(self, steps: Steps, excess_w: float) -> None:
+        self._set(enough(steps, np.array([excess_w])).after(self._level))
+
+    def _order_off(self, which: Bools) -> None:
+        """Order loads to their lowest level without counting on it."""
+        self._level = np.where(self._known & which, 0, self._level)
+        self._drawn_w = None
+
+    def _down(self, may: Bools) -> Steps:
+        kept = self._kept_down
+        if kept is None or kept[0] is not self._level or kept[1] is not may:
+            steps = down_steps(self._curves, self._level, self._counted, may)
+            kept = self._kept_down = (self._level, may, steps)
+        return kept[2]
+
+    def _bridging(self, may: Bools) -> Steps:
+        return bridging_steps(self._curves, self._level, self._counted, may)
+
+    def _quick(self, slack: float = 1.0) -> Bools:
+        """Loads that a new order reaches before the deadline, with some slack."""
+        quick: Bools = slack * self._loads.latency_down_s <= self._deadline_s - self._now.now_s
+        return quick
+
+    @cached_property
+    def _helping(self) -> Bools:
+        """Loads on which a deadline can count whatever befalls their orders."""
+        return self._movable & self._quick(STRAGGLERS) & ~self._look.overdue
+
+    # --- in time ---
+
+    def _drawing_w(self) -> float:
+        """Σ of what the loads will draw at the deadline, with the orders of this allocation."""
+        if self._drawn_w is None:
+            self._drawn_w = self._sum_w + float(self._late_w_at(self._deadline_s).sum())
+        return self._drawn_w
+
+    def _late_w_at(self, deadline_s: float) -> Floats:
+        """(loads,): what each will draw then above what it counts at, with the orders of this allocation."""
+        changed = self._level != self._memory.level
+        underway = changed | self._look.in_window
+        if not underway.any():
+            return np.zeros(len(self._loads))
+        now, memory = self._now, self._memory
+        ordered_s = np.where(changed, now.now_s, memory.ordered_s)
+        late = underway & (ordered_s + STRAGGLERS * self._loads.latency_down_s > deadline_s)
+        late |= ~changed & self._look.overdue
+        # Until its order arrives, a load draws what it draws now.
+        before_w = np.where(changed, self._look.counted_w, memory.before_w)
+        now_w = np.where(np.isfinite(now.measured_w), now.measured_w, before_w)
+        return np.where(late, np.maximum(now_w - self._counted, 0.0), 0.0)
