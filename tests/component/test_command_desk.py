@@ -17,12 +17,12 @@ from daemon.errors import StoreError
 from daemon.signing import jws_hash
 from daemon.timestamps import format_utc
 from tests.world.desk import DeskWorld, answer_claims, desk_world, said
+from tests.world.hand_clock import HandClock
 from tests.world.orders import (
     KEYS,
     NOW_S,
     SITE,
     CountedUuids,
-    HandClock,
     command_claims,
     lease_claims,
     signed,

@@ -15,32 +15,16 @@ from daemon.ledger.merkle import day_root
 from daemon.ledger.records import RecordError
 from daemon.signing import PrivateKey
 from daemon.store import Store
+from tests.world.hand_clock import HandClock
 from tests.world.metered_site import MIDNIGHT, MeteredSite, audit
 
 KEY = PrivateKey.from_seed(b"\x07" * 32, "site-key")
 
 
-class SetClock:
-    def __init__(self, wall_s: float = MIDNIGHT) -> None:
-        self.wall_s = wall_s
-
-    def wall(self) -> float:
-        return self.wall_s
-
-    def monotonic(self) -> float:
-        return self.wall_s
-
-    def boottime(self) -> float:
-        return self.wall_s
-
-    def boot_id(self) -> str:
-        return "boot"
-
-
 async def opened(
     store: Store,
     *,
-    clock: SetClock | None = None,
+    clock: HandClock | None = None,
     site: str = "lhe-01",
     key: PrivateKey = KEY,
     interval_s: int = 300,
@@ -51,7 +35,7 @@ async def opened(
         site=site,
         key=key,
         fw="1.0",
-        clock=clock or SetClock(),
+        clock=clock or HandClock(MIDNIGHT),
         interval_s=interval_s,
         points=points,
     )
@@ -212,7 +196,7 @@ async def test_a_damaged_tail_is_not_extended(store: Store, damage: str) -> None
 
 
 async def test_a_superseded_epoch_is_told_again_as_gaps_with_the_same_energy(store: Store) -> None:
-    clock = SetClock(MIDNIGHT)
+    clock = HandClock(MIDNIGHT)
     ledger = await opened(store, clock=clock)
     site = MeteredSite(true_s=MIDNIGHT + 85_500.0)
     site.run(1800)
@@ -283,7 +267,7 @@ async def test_the_recorder_stores_by_itself(store: Store) -> None:
 @pytest.mark.parametrize("seed", range(6))
 async def test_random_kills_leave_neither_hole_nor_double_on_disk(reopen: Reopen, seed: int) -> None:
     rng = random.Random(seed)
-    clock = SetClock()
+    clock = HandClock(MIDNIGHT)
     site = MeteredSite(interval_s=10, points=("poi", "feeder"), true_s=MIDNIGHT + 86_300.0)
     for _ in range(12):
         store = await reopen()

@@ -14,6 +14,7 @@ from daemon.samples.retention import CYCLES_S, KEEP_S, Space
 from daemon.samples.rollup import QUANTITIES, Width
 from daemon.samples.seen import Seen
 from daemon.store.database import Connect, connect_file
+from tests.world.hand_clock import HandClock
 from tests.world.inline_store import InlineConnection, connect_inline
 
 NOON = 1_789_992_000.0
@@ -22,29 +23,12 @@ GIB = 1 << 30
 ROOMY = Space(50 * GIB, 100 * GIB)
 
 
-class SetClock:
-    def __init__(self) -> None:
-        self.wall_s, self.monotonic_s = NOON, 500.0
-
-    def wall(self) -> float:
-        return self.wall_s
-
-    def monotonic(self) -> float:
-        return self.monotonic_s
-
-    def boottime(self) -> float:
-        return self.monotonic_s
-
-    def boot_id(self) -> str:
-        return "boot"
-
-
 class Bench:
     """A recorder of two devices, and a second that passes when the test says so."""
 
     def __init__(self, folder: Path, connect: Connect = connect_inline, devices: int = 2) -> None:
         self.path = folder / "samples.db"
-        self.clock = SetClock()
+        self.clock = HandClock(NOON)
         self.space = ROOMY
         self.power_w: float | None = 5000.0
         self.device_w = 1000.0
@@ -76,8 +60,7 @@ class Bench:
 
     async def run(self, seconds: int, *, write_every: int = 10) -> None:
         for second in range(1, seconds + 1):
-            self.clock.wall_s += 1
-            self.clock.monotonic_s += 1
+            self.clock.advance(1)
             self.cycle()
             if second % write_every == 0:
                 await self.recorder.write()

@@ -19,25 +19,12 @@ from daemon.uplink.uplink import UplinkAlarm
 from sim_devices.exchange import Exchange
 from sim_devices.exchange.faults import WrongReceipt
 from sim_devices.exchange.settlement import Settlement as Rules
+from tests.world.hand_clock import HandClock
 from tests.world.metered_site import MIDNIGHT, MeteredSite
 
 SITE = "lhe-01"
 KEY = PrivateKey.from_seed(b"\x07" * 32)
 NOW = float(MIDNIGHT + 90_000)
-
-
-class SetClock:
-    def wall(self) -> float:
-        return NOW
-
-    def monotonic(self) -> float:
-        return NOW
-
-    def boottime(self) -> float:
-        return NOW
-
-    def boot_id(self) -> str:
-        return "boot"
 
 
 class Fixed:
@@ -94,7 +81,13 @@ async def open_ledger(tmp_path: Path) -> AsyncIterator[OpenLedger]:
     async def once(name: str = "ledger", interval_s: int = 300) -> Ledger:
         stores.append(await Store.open(tmp_path / f"{name}.sqlite"))
         return await Ledger.open(
-            stores[-1], site=SITE, key=KEY, fw="1.0", clock=SetClock(), interval_s=interval_s, points=["poi"]
+            stores[-1],
+            site=SITE,
+            key=KEY,
+            fw="1.0",
+            clock=HandClock(NOW),
+            interval_s=interval_s,
+            points=["poi"],
         )
 
     yield once
@@ -111,7 +104,7 @@ def make_uplink(ledger: Ledger, exchange: Exchange) -> Uplink:
     keys = (ExchangeKey(exchange.kid, exchange.public_jwk),)
     settings = Settlement("https://exchange.test/", keys, None, None, None, "exchange")
     http = httpx2.AsyncClient(transport=exchange.transport())
-    return Uplink(ledger, http, settings, KEY, SetClock(), Fixed())
+    return Uplink(ledger, http, settings, KEY, HandClock(NOW), Fixed())
 
 
 @asynccontextmanager

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +11,15 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 
 from sim_devices.faults import AnswerFault
 from sim_devices.plant import Plant
+from tests.world.daemon_child import run_quotawatt
 from tests.world.modbus_peer import Asked
 from tests.world.profile_texts import LOAD
 from tests.world.raw_words import RAW, RawPeer
 
-QUOTAWATT = Path(sys.executable).with_name("quotawatt")
-
 
 async def probed(*arguments: str | Path) -> tuple[int, str, str]:
-    process = await asyncio.create_subprocess_exec(
-        QUOTAWATT, "probe", *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    async with asyncio.timeout(30):
-        output, errors = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, output.decode(), errors.decode()
+    ended = await run_quotawatt("probe", *map(str, arguments))
+    return ended.code, ended.out, ended.err
 
 
 async def probed_json(*arguments: str | Path) -> tuple[int, dict[str, Any]]:

@@ -1,26 +1,18 @@
 """`quotawatt probe` over serial lines, RTU over TCP and TLS."""
 
-import asyncio
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 from tests.world.certificates import Authority
+from tests.world.daemon_child import run_quotawatt
 from tests.world.line_bench import rtu_peer, serial_peer, serving
 from tests.world.modbus_peer import ScriptedPeer
 
-QUOTAWATT = Path(sys.executable).with_name("quotawatt")
-
 
 async def probed(*arguments: str | Path) -> tuple[int, str, str]:
-    process = await asyncio.create_subprocess_exec(
-        QUOTAWATT, "probe", *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    async with asyncio.timeout(30):
-        output, errors = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, output.decode(), errors.decode()
+    ended = await run_quotawatt("probe", *map(str, arguments))
+    return ended.code, ended.out, ended.err
 
 
 def miner() -> ScriptedPeer:

@@ -7,17 +7,11 @@ from drivers.modbus.codec import decode_words, encode_value
 from drivers.profile import ModbusMap
 from drivers.profiles import parse_profile
 from tests.world.profile_texts import IDENTITY, ORDERS
+from tests.world.profile_texts import METER as CIRCUIT_METER
 
-METER = """
-title = "T"
-role = "site-meter"
-trust = "simulated"
-sources = ["s"]
-nameplate_w = 0
-period_s = 1.0
-[modbus]
-function = 3
-word_order = "big"
+METER = (
+    CIRCUIT_METER.partition("[[points]]")[0].replace('"circuit-meter"', '"site-meter"')
+    + """\
 max_span = 20
 barriers = [40]
 [[points]]
@@ -25,6 +19,7 @@ name = "power"
 address = 0
 type = "u32"
 """
+)
 LOAD = METER.replace('"site-meter"', '"load"').replace(
     "nameplate_w = 0", "nameplate_w = 1000"
 ) + ORDERS.replace("address = 20", "address = 8")

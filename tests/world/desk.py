@@ -12,7 +12,8 @@ from daemon.commands.orders import Hold, Lease, OperatorLimit, Quota
 from daemon.commands.words import Op
 from daemon.signing import loads, parse, verify
 from daemon.store import Store, Transaction
-from tests.world.orders import SITE_KEY, VERIFIER, HandClock
+from tests.world.hand_clock import HandClock
+from tests.world.orders import NOW_S, SITE_KEY, VERIFIER
 
 
 class PaperSite:
@@ -134,7 +135,7 @@ async def desk_world(folder: Path, clock: HandClock | None = None) -> AsyncItera
     """A world whose store lies in a folder."""
     store = await Store.open(folder / "site.db")
     try:
-        yield DeskWorld(store, clock or HandClock())
+        yield DeskWorld(store, clock or HandClock(NOW_S))
     finally:
         await store.close()
 

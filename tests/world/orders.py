@@ -39,31 +39,6 @@ JTI = "0a0b0c0d-1111-4222-8333-444455556666"
 Verdict = Refused | HeldAlready | Repeated | TakeQuota | HearLease | Command
 
 
-class HandClock:
-    """A clock that a test sets."""
-
-    def __init__(self, wall_s: float = NOW_S) -> None:
-        self.wall_s = wall_s
-        self.monotonic_s = 1000.0
-        self.boot = "boot-1"
-
-    def wall(self) -> float:
-        return self.wall_s
-
-    def monotonic(self) -> float:
-        return self.monotonic_s
-
-    def boottime(self) -> float:
-        return self.monotonic_s + 500.0
-
-    def boot_id(self) -> str:
-        return self.boot
-
-    def advance(self, seconds: float) -> None:
-        self.wall_s += seconds
-        self.monotonic_s += seconds
-
-
 class CountedUuids:
     """UUIDs that a failing test can be read by."""
 
