@@ -107,7 +107,7 @@ WRONG: list[tuple[dict[str, Any], set[Absence]]] = [
 ]
 
 
-@pytest.mark.parametrize(("faults", "reasons"), WRONG, ids=str)
+@pytest.mark.parametrize(("faults", "reasons"), WRONG, ids=[str(faults) for faults, _ in WRONG])
 def test_a_device_that_answers_badly_is_absent_and_the_others_are_not(
     faults: dict[str, Any], reasons: set[Absence]
 ) -> None:
