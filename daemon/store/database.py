@@ -54,6 +54,8 @@ LEDGER = Kind(
 
 async def connect_file(path: Path) -> Connection:
     """Open a SQLite file on a thread of its own, without implicit transactions."""
+    # What cannot be opened fails here: aiosqlite would leave its thread to a loop that may be gone by then.
+    sqlite3.connect(path).close()
     connection: Connection = await aiosqlite.connect(path, isolation_level=None)
     return connection
 

@@ -1,6 +1,7 @@
 """Samples reach their file, give way to the ledger, and nothing that befalls them befalls the daemon."""
 
 import sqlite3
+import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -380,3 +381,12 @@ async def test_a_folder_that_is_gone_is_only_an_alarm(tmp_path: Path) -> None:
 
     assert "cannot be written" in (bench.alarm() or "")
     await bench.recorder.close()
+
+
+async def test_a_file_that_cannot_be_opened_leaves_no_thread_behind(tmp_path: Path) -> None:
+    before = threading.active_count()
+
+    with pytest.raises(sqlite3.OperationalError):
+        await connect_file(tmp_path / "gone" / "samples.db")
+
+    assert threading.active_count() <= before
