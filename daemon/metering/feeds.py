@@ -22,7 +22,7 @@ DIFFERS = 0.05
 _DIFFERS_W = 100.0
 """Loads and PDU together may be wrong by this share of the PDU's total and so many W."""
 LASTS_S = 30.0
-"""Loads and PDU are read at different moments: only a difference that lasts counts."""
+"""Loads and PDU are read at different moments: only a difference that lasts counts, two polls longer."""
 _LARGEST = 3.0
 """A reading is corrected by no more than this factor."""
 _MOST_UNREAD = 0.5
@@ -70,14 +70,17 @@ class FedPower:
 class FeedWatch:
     """Compares loads with their PDUs and remembers whose readings are wrong, and by how much."""
 
-    def __init__(self, feeds: Feeds) -> None:
+    def __init__(self, feeds: Feeds, period_s: float = 0.0) -> None:
+        """Loads and PDUs are read at least every `period_s`."""
         self._feeds = feeds
+        self._lasts_s = LASTS_S + 2 * period_s
         loads = len(feeds.pdu)
         self.factor = np.ones(loads)
         """(loads,): what a load draws, relative to what it says."""
         self.difference_w = np.zeros(len(feeds))
         """(PDUs,): its total − what its loads draw by their corrected readings; 0 = within the tolerance."""
         self._lies_s = np.full(loads, np.inf)
+        self._suspects = False
         self._differs_s = np.full(len(feeds), np.inf)
 
     @property
@@ -106,58 +109,63 @@ class FeedWatch:
             now_s: monotonic.
         """
         feeds = self._feeds
+        corrected_w = own_w * self.factor
         if not len(feeds) or not np.isfinite(pdu_w).any():
-            return FedPower(own_w * self.factor, np.zeros(len(own_w), dtype=np.bool_))
+            self.difference_w = np.zeros(len(feeds))
+            return FedPower(corrected_w, (self.factor != 1.0) & ~np.isnan(corrected_w))
         others_w = np.bincount(feeds.other_pdu, weights=other_w, minlength=len(feeds))
         for_loads_w = pdu_w - others_w
-        corrected_w = own_w * self.factor
-        unread = ~np.isfinite(corrected_w)
-        blind = feeds.totals(unread.astype(np.float64)) > 0
+        unread = np.isnan(corrected_w)
         rest_w = for_loads_w - feeds.totals(np.where(unread, 0.0, corrected_w))
-        whole = np.isfinite(for_loads_w) & ~blind
-        self._name(own_w, corrected_w, expected_w, np.where(whole, rest_w, np.nan), now_s)
-        corrected_w = own_w * self.factor
-        rest_w = for_loads_w - feeds.totals(np.where(unread, 0.0, corrected_w))
-        power_w = self._shared(corrected_w, rest_w, for_loads_w, whole, now_s)
-        filled_w = self._filled(unread, rest_w, for_loads_w, likely_w)
-        by_pdu = np.where(unread, np.isfinite(filled_w), power_w != own_w)
-        return FedPower(np.where(unread, filled_w, power_w), by_pdu)
+        missing_w = expected_w - corrected_w
+        # Only where every load is read and none is between two operating points.
+        comparable = np.isfinite(for_loads_w) & (feeds.totals(np.isnan(missing_w).astype(np.float64)) == 0)
+        if self._name(own_w, missing_w, expected_w, np.where(comparable, rest_w, np.nan), now_s):
+            corrected_w = own_w * self.factor
+            rest_w = for_loads_w - feeds.totals(np.where(unread, 0.0, corrected_w))
+        power_w = self._shared(corrected_w, rest_w, for_loads_w, comparable, now_s)
+        if unread.any():
+            power_w = np.where(unread, self._filled(unread, rest_w, for_loads_w, likely_w), power_w)
+        return FedPower(power_w, (power_w != own_w) & ~np.isnan(power_w))
 
     def _name(
-        self, own_w: Floats, corrected_w: Floats, expected_w: Floats, rest_w: Floats, now_s: float
-    ) -> None:
-        """Correct the readings of loads that stand out and whose PDU confirms it."""
+        self, own_w: Floats, missing_w: Floats, expected_w: Floats, rest_w: Floats, now_s: float
+    ) -> bool:
+        """Correct the readings of loads that stand out and whose PDU confirms it; whether there are such."""
         feeds = self._feeds
-        missing_w = expected_w - corrected_w
-        rest_of_w = feeds.of_loads(rest_w, np.nan)
         out = np.abs(missing_w) > np.maximum(STANDS_OUT * expected_w, _STANDS_OUT_W)
+        if not out.any() and not self._suspects:
+            return False
+        rest_of_w = feeds.of_loads(rest_w, np.nan)
         out &= missing_w * rest_of_w > 0
         suspected_w = feeds.totals(np.where(out, missing_w, 0.0))
         confirmed = np.abs(rest_w) >= CONFIRMS * np.abs(suspected_w)
         lies = out & (feeds.of_loads(confirmed.astype(np.float64), 0.0) > 0)
         # Not to be judged now (an order is under way) is neither a yes nor a no.
-        unknown = ~(np.isfinite(missing_w) & np.isfinite(rest_of_w))
-        self._lies_s = np.where(
-            lies, np.minimum(self._lies_s, now_s), np.where(unknown, self._lies_s, np.inf)
-        )
-        proven = lies & (now_s - self._lies_s >= LASTS_S)
-        if not proven.any():
-            return
-        with np.errstate(divide="ignore", invalid="ignore"):
-            share = np.minimum(np.abs(rest_w) / np.abs(suspected_w), 1.0)
-            true_w = corrected_w + missing_w * feeds.of_loads(share, 0.0)
-            factor = np.clip(true_w / own_w, 1 / _LARGEST, _LARGEST)
-        self.factor = np.where(proven & np.isfinite(factor), factor, self.factor)
-        self._lies_s = np.where(proven, np.inf, self._lies_s)
+        otherwise_s = np.where(np.isnan(missing_w) | np.isnan(rest_of_w), self._lies_s, np.inf)
+        self._lies_s = np.where(lies, np.minimum(self._lies_s, now_s), otherwise_s)
+        proven = lies & (now_s - self._lies_s >= self._lasts_s)
+        if proven.any():
+            with np.errstate(divide="ignore", invalid="ignore"):
+                share = np.minimum(np.abs(rest_w) / np.abs(suspected_w), 1.0)
+                true_w = expected_w - missing_w * (1.0 - feeds.of_loads(share, 0.0))
+                factor = np.clip(true_w / own_w, 1 / _LARGEST, _LARGEST)
+            self.factor = np.where(proven & np.isfinite(factor), factor, self.factor)
+            self._lies_s = np.where(proven, np.inf, self._lies_s)
+        self._suspects = bool(np.isfinite(self._lies_s).any())
+        return bool(proven.any())
 
     def _shared(
-        self, corrected_w: Floats, rest_w: Floats, for_loads_w: Floats, whole: Bools, now_s: float
+        self, corrected_w: Floats, rest_w: Floats, for_loads_w: Floats, comparable: Bools, now_s: float
     ) -> Floats:
         """Where loads and PDU differ and nobody stands out, all share the difference."""
         tolerated_w = DIFFERS * np.abs(for_loads_w) + _DIFFERS_W
-        differs = whole & (np.abs(rest_w) > tolerated_w)
-        self._differs_s = np.where(differs, np.minimum(self._differs_s, now_s), np.inf)
-        lasting = differs & (now_s - self._differs_s >= LASTS_S)
+        differs = np.abs(rest_w) > tolerated_w
+        agrees = comparable & ~differs
+        differs &= comparable
+        self._differs_s[agrees] = np.inf
+        self._differs_s[differs] = np.minimum(self._differs_s[differs], now_s)
+        lasting = differs & (now_s - self._differs_s >= self._lasts_s)
         self.difference_w = np.where(lasting, rest_w, 0.0)
         if not lasting.any():
             return corrected_w

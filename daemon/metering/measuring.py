@@ -72,7 +72,7 @@ class Metering:
     def __init__(self, instruments: Instruments, loads: Loads, uncontrolled_w: float | None = None) -> None:
         """`uncontrolled_w`: what was kept of the last run; `None` = nothing."""
         self.instruments = instruments
-        self.feeds = FeedWatch(instruments.feeds)
+        self.feeds = FeedWatch(instruments.feeds, instruments.slowest_s)
         self.nonsense = NonsenseCounter(len(instruments.names))
         self.records = [MeterRecord() for _ in instruments.meters]
         self.disagreements = [Disagreement() for _ in instruments.meters[1:]]

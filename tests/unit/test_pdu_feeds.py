@@ -188,6 +188,38 @@ def test_a_pdu_that_is_silent_changes_nothing() -> None:
     assert rack.run(1).power_w[7] == pytest.approx(rack.true_w[7], rel=0.09)
 
 
+def test_a_silent_pdu_is_not_said_to_differ_any_more() -> None:
+    rack = honest()
+    rack.say(slice(0, 20), 0.92)
+    rack.run(40)
+    rack.pdu_error[:] = NAN
+    assert not rack.run(1).by_pdu.any()
+    assert rack.watch.difference_w[0] == 0.0
+
+
+def test_what_is_read_seldom_has_to_differ_for_longer() -> None:
+    rack = honest()
+    rack.watch = FeedWatch(rack.feeds, period_s=30.0)
+    rack.say(7, 0.8)
+    rack.say(slice(20, 40), 0.92)
+    assert not rack.run(LASTS_S + 60).by_pdu.any()
+    assert rack.run(5).by_pdu[[7, *range(20, 40)]].all()
+
+
+def test_a_difference_between_two_operating_points_is_none() -> None:
+    rack = honest()
+    rack.say(slice(0, 20), 0.92)
+    rack.level_w[3] = NAN
+    assert not rack.run(120).by_pdu.any()
+    rack.level_w[3] = FULL_W
+    rack.run(31)
+    assert rack.run(1).by_pdu[:20].all()
+    rack.level_w[3] = NAN
+    assert not rack.run(20).by_pdu.any()
+    rack.level_w[3] = FULL_W
+    assert rack.run(1).by_pdu[:20].all()
+
+
 def test_what_else_hangs_on_a_pdu_is_not_laid_to_the_loads() -> None:
     rack = Rack(others_w=(9_000.0,))
     assert not rack.run(120).by_pdu.any()
