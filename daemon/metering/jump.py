@@ -125,7 +125,7 @@ def _borne_out(change: _Change, reading: Reading, resolution: Resolution) -> boo
         return None
     mean_w = change.sum_ws / passed_s
     error_w = 2 * resolution.register_wh * 3600.0 / counted_s
-    if mean_w <= 0 or error_w > BORNE_OUT * mean_w:
+    if error_w > BORNE_OUT * mean_w:
         return None
     counted_w = (reading.register_wh - change.first.register_wh) * 3600.0 / counted_s
     return math.isclose(counted_w, mean_w, rel_tol=0.0, abs_tol=BORNE_OUT * mean_w + error_w)

@@ -137,6 +137,49 @@ def test_a_power_figure_that_stands_while_the_register_goes_on_has_longer() -> N
     assert UNMOVED_ALONE_S <= first(records, Doubt.FROZEN) <= UNMOVED_ALONE_S + 3
 
 
+def test_devices_that_follow_the_meters_last_change_late_have_not_moved_away_from_it() -> None:
+    bench = settled(noise_w=0.0, has_register=False)
+    bench.rest_w -= 60_000.0
+    bench.run(3)
+    bench.devices_w, bench.rest_w = bench.devices_w - 60_000.0, bench.rest_w + 60_000.0
+    assert set(doubts(bench.run(600))) == {None}
+
+
+def test_devices_that_come_back_have_not_left() -> None:
+    bench = settled(has_register=False)
+    bench.frozen = True
+    bench.run(6)
+    for _ in range(6):
+        bench.devices_w += 40_000.0
+        assert set(doubts(bench.run(6))) == {None}
+        bench.devices_w -= 40_000.0
+        assert set(doubts(bench.run(3))) == {None}
+
+
+def test_a_meter_that_shows_power_in_large_steps_may_stay_on_one() -> None:
+    bench = settled(has_register=False, resolution=Resolution(power_w=20_000.0))  # type: ignore[arg-type] # by name
+    bench.frozen = True
+    bench.run(6)
+    bench.devices_w += 50_000.0
+    assert set(doubts(bench.run(60))) == {None}
+    bench.devices_w += 15_000.0
+    assert Doubt.FROZEN in doubts(bench.run(15))
+
+
+def test_a_power_that_moves_is_not_frozen_whatever_the_register_does() -> None:
+    bench = settled()
+    bench.frozen_register = True
+    assert set(doubts(bench.run(600))) == {None}
+
+
+def test_a_register_whose_step_was_large_once_is_not_coarse() -> None:
+    bench = settled()
+    bench.energy_wh += 60_000.0  # it was silent for five minutes
+    bench.run(5)
+    bench.frozen = True
+    assert first(bench.run(120), Doubt.FROZEN) <= STANDING_S + 4
+
+
 def test_a_meter_that_is_polled_seldom_is_not_frozen_between_two_polls() -> None:
     bench = settled(period_s=30.0, lag_s=33.0)
     for share in (0.9, 1.1, 1.05, 0.97, 0.99):
@@ -322,6 +365,24 @@ def test_a_jump_that_turns_out_to_be_real_is_believed_in_the_end() -> None:
 def test_a_site_that_generates_behind_its_meter_is_not_jumping() -> None:
     bench = MeterBench(noise_w=800.0, rest_w=-400_000.0)
     assert set(doubts(bench.run(600))) == {None}
+
+
+def test_what_nobody_controls_may_change_as_far_as_it_likes_if_it_does_so_slowly() -> None:
+    bench = settled()
+    for _ in range(400):
+        bench.rest_w += 700.0
+        bench.look()
+        assert not bench.record.unsure
+    assert bench.record.jump.base_w == pytest.approx(bench.rest_w, abs=30_000.0)
+
+
+def test_a_register_that_is_read_seldom_is_waited_for() -> None:
+    bench = settled(rest_w=250_000.0, register_every=40)
+    bench.rest_w -= 200_000.0
+    findings = [record.finding for record in bench.run(90)]
+    assert Finding.MOVED in findings
+    assert findings.index(Finding.MOVED) >= 10
+    assert Finding.UNEXPLAINED not in findings
 
 
 def test_small_differences_are_no_jump() -> None:

@@ -20,6 +20,8 @@ class MeterBench:
     """Part of `devices_w` that is not measured now: it goes on counting as it was."""
     noise_w: float = 0.0
     period_s: float = 1.0
+    register_every: int = 1
+    """It is asked for its register with every so-manyth reading."""
     resolution: Resolution = field(default_factory=Resolution)
     lag_s: float = 4.0
     now_s: float = 1_000.0
@@ -88,7 +90,10 @@ class MeterBench:
         step_w, step_wh = self.resolution.power_w, self.resolution.register_wh
         register_wh = math.floor(self.energy_wh / step_wh) * step_wh if self.has_register else math.nan
         shown_w = round(power_w / step_w) * step_w
-        self.reading = Reading(shown_w, register_wh, asked_s, asked_s, self.serial, fresh=True)
+        register_s = asked_s
+        if self.reading is not None and self._looks % self.register_every:
+            register_wh, register_s = self.reading.register_wh, self.reading.register_s
+        self.reading = Reading(shown_w, register_wh, asked_s, register_s, self.serial, fresh=True)
 
 
 def settled(**changes: float) -> MeterBench:
