@@ -5,7 +5,8 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS   ?=
 
-.PHONY: demo test check lint types imports unit e2e mosquitto fuzz lock clean bench-poll bench-programs
+.PHONY: demo test check lint types imports unit e2e mosquitto fuzz lock clean bench-poll bench-simulator \
+  bench-mqtt bench-table bench-programs
 
 # A picture needs more than most want to wait for.
 demo: $(VENV)/.run $(if $(findstring --plot,$(ARGS)),$(VENV)/.plot)
@@ -48,6 +49,15 @@ QUICK  ?=
 # All rows take half an hour. `make bench-poll ROWS=saturated QUICK=1` for a look.
 bench-poll: $(VENV)/.run bench-programs
 	$(BIN)/python -m benchmarks.poll $(ROWS) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(QUICK),--quick) $(ARGS)
+
+bench-simulator: $(VENV)/.run bench-programs
+	$(BIN)/python -m benchmarks.simulator $(ARGS)
+
+bench-mqtt: $(VENV)/.run mosquitto
+	$(BIN)/python -m benchmarks.mqtt_lane $(ARGS)
+
+bench-table: $(VENV)/.run
+	$(BIN)/python -m benchmarks.site_table $(ARGS)
 
 bench-programs: build/bench/server build/bench/client
 
