@@ -35,6 +35,8 @@ _BITS = 11
 """Of a character on the wire, at most."""
 _LEAST_SILENCE_S = 0.00175
 """Between two RTU frames, from 19200 baud on; below it is 3.5 characters."""
+_ROUNDING_S = 0.001
+"""uvloop counts whole milliseconds."""
 _PDU = 5
 """Where it begins in the body of a request."""
 _log = logging.getLogger(__name__)
@@ -90,7 +92,7 @@ class PymodbusLine:
         """RTU on a serial device: `parity` is N, E or O."""
         comm = _comm(CommType.SERIAL, path, 0)
         comm.baudrate, comm.bytesize, comm.parity, comm.stopbits = baud, 8, parity, stop_bits
-        silence_s = max(3.5 * _BITS / baud, _LEAST_SILENCE_S)
+        silence_s = max(3.5 * _BITS / baud, _LEAST_SILENCE_S) + _ROUNDING_S
         return cls(_Way(path, comm, rtu=True, silence_s=silence_s), user)
 
     @classmethod

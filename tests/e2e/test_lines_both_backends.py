@@ -9,6 +9,7 @@ import struct
 from collections.abc import Callable
 
 import pytest
+import uvloop
 
 from drivers.modbus.errors import AnswerError, DeviceExceptionError
 from drivers.modbus.requests import Request
@@ -220,6 +221,19 @@ async def test_writes_and_reads_back(kind: Kind, words: tuple[int, ...]) -> None
 
 
 @every_kind
+def test_reads_and_writes_on_the_loop_that_the_daemon_runs_on(kind: Kind) -> None:
+    async def main() -> None:
+        async with bench(kind) as at:
+            assert await at.ask(Request.write(1, 300, (7, 8)), 2.0) == Outcome("answered")
+            assert await at.ask(read(1, 300, 2), 2.0) == Outcome("answered", (7, 8))
+            at.line.close()
+            await at.open()
+            await goes_on(at)
+
+    uvloop.run(main())
+
+
+@every_kind
 @pytest.mark.parametrize(
     ("words", "echo"),
     [
@@ -372,6 +386,6 @@ async def test_a_refused_connection_is_an_os_error(kind: Kind) -> None:
         at.line.close()
         at.far.refuse()
         await asyncio.sleep(0.01)
-        with pytest.raises(OSError, match="Connect call failed"):
+        with pytest.raises(OSError, match=r"Connect call failed|Connection refused"):
             await at.line.open()
         assert (await at.hear(0.05))[1].what == "silence"

@@ -6,6 +6,7 @@ import logging
 import socket
 import ssl
 from collections.abc import AsyncIterator
+from typing import cast
 
 import pytest
 
@@ -141,15 +142,15 @@ async def test_what_speaks_no_tls_is_said_to_speak_none() -> None:
 
         class Talker(asyncio.Protocol):
             def connection_made(self, transport: asyncio.BaseTransport) -> None:
-                assert isinstance(transport, asyncio.Transport)
-                transport.write(b"220 welcome\r\n")
+                cast("asyncio.Transport", transport).write(b"220 welcome\r\n")
                 transport.close()
 
         server = await asyncio.get_running_loop().create_server(Talker, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         line = PymodbusLine.tls("127.0.0.1", port, authority.client_context(), Hearing())
         with pytest.raises(OSError, match="what answers there does not speak TLS"):
-            await line.open()
+            async with asyncio.timeout(3):
+                await line.open()
         server.close()
 
 
