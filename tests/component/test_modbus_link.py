@@ -1,12 +1,16 @@
 """The link and the fleet on top of it, in virtual time, against a peer that answers what we want."""
 
 import asyncio
+from dataclasses import replace
 from itertools import pairwise
+from random import Random
 
 import pytest
 
+from drivers.modbus.fleet import ModbusFleet
+from drivers.modbus.shared import NEVER
 from drivers.ports import Absence, WriteResult
-from drivers.quantity import Quantity
+from drivers.quantity import COLUMN, Quantity
 from tests.world.loop import VirtualLoop, run_virtual
 from tests.world.modbus_peer import Answerer, Asked, ScriptedPeer, answering, frame, good
 from tests.world.recording_sink import RecordingSink, modbus_device, running
@@ -92,18 +96,78 @@ def test_a_sweep_of_several_requests_is_one_sample_as_old_as_its_first() -> None
     async def main(_loop: VirtualLoop) -> None:
         peer, sink = ScriptedPeer(registers=dict(FIFTY_HZ), delay_s=0.2), RecordingSink()
         _, port = await peer.listen()
-        async with running([modbus_device(port, profile="schneider-pm5340")], sink):
+        async with running([modbus_device(port, profile="schneider-pm5340")], sink) as fleet:
             await asyncio.sleep(0.9)
             # The frequency shows that it is a meter.
             assert [(a.address, a.length) for a in peer.asked] == [(3109, 2), (3059, 2), (3203, 4)]
             (sample,) = sink.samples
             assert sample.started == peer.asked[1].at
             assert set(sample.values) == {Quantity.POWER, Quantity.ENERGY_IMPORT}
+            # The next one under way, its first half there: nobody sees that.
+            peer.registers |= {(1, 3059): 0x4248, (1, 3060): 0}
+            await asyncio.sleep(0.35)
+            assert len(peer.asked) == 5
+            assert sink.fleet is not None
+            # As if another device of the same kind had been swept.
+            for matrix in fleet._fleets[0]._matrices:  # type: ignore[attr-defined]  # they are Modbus devices
+                matrix.changed = True
+            sink.fleet.decode_into(sink.decoded)
+            assert sink.decoded[0, COLUMN[Quantity.POWER]] == sample.values[Quantity.POWER]
+            await asyncio.sleep(0.5)
+            sink.fleet.decode_into(sink.decoded)
+            assert sink.decoded[0, COLUMN[Quantity.POWER]] == 50_000
+            del sink.samples[1:]
             # The second half of a sweep fails: the first half is no sample.
             peer.answer = lambda asked: peer.right(asked) if asked.address == 3059 else None
             await asyncio.sleep(2)
         assert len(sink.samples) == 1
         assert sink.reasons(0)[0] is Absence.TIMED_OUT
+
+    run_virtual(main)
+
+
+def test_a_right_answer_in_the_midst_of_another_frame_is_none() -> None:
+    async def main(_loop: VirtualLoop) -> None:
+        peer, sink = ScriptedPeer(), RecordingSink()
+        _, port = await peer.listen()
+        async with running([modbus_device(port, profile="sim-meter")], sink):
+            await asyncio.sleep(2.5)
+            before = len(sink.samples)
+            peer.open[0].send(b"\0\4\0")
+            await asyncio.sleep(1)
+            # The stream is out of step: the next answer shows it.
+            assert len(sink.samples) == before
+            assert sink.reasons(0) == [Absence.INVALID]
+            await asyncio.sleep(3)
+            assert len(sink.samples) > before
+
+    run_virtual(main)
+
+
+def test_a_silence_is_seen_when_it_is_too_long_however_seldom_the_device_is_polled() -> None:
+    async def main(_loop: VirtualLoop) -> None:
+        peer, sink = ScriptedPeer(), RecordingSink()
+        _, port = await peer.listen()
+        peer.answer = lambda _: None
+        async with running([replace(modbus_device(port), period_s=10.0)], sink):
+            await asyncio.sleep(2)
+        assert sink.failures[0].at - peer.asked[0].at == pytest.approx(1.0, abs=0.03)
+
+    run_virtual(main)
+
+
+def test_an_answer_in_time_leaves_no_deadline_behind() -> None:
+    async def main(_loop: VirtualLoop) -> None:
+        peer, sink = ScriptedPeer(delay_s=0.1), RecordingSink()
+        _, port = await peer.listen()
+        devices = [modbus_device(port, unit) for unit in (1, 2)]
+        fleet = ModbusFleet(list(enumerate(devices)), sink, Random(1))
+        sink.poll(fleet, devices)
+        task = asyncio.create_task(fleet.run())
+        await asyncio.sleep(3.35)
+        assert len(sink.samples) == 7
+        assert fleet._shared.first_deadline() == NEVER
+        task.cancel()
 
     run_virtual(main)
 
@@ -139,6 +203,26 @@ def test_two_time_outs_make_a_new_connection_with_a_growing_pause() -> None:
             await asyncio.sleep(32)
             assert sink.samples
         assert not peer.open
+
+    run_virtual(main)
+
+
+def test_after_an_answer_the_pauses_begin_from_the_shortest() -> None:
+    async def main(_loop: VirtualLoop) -> None:
+        peer, sink = ScriptedPeer(), RecordingSink()
+        server, port = await peer.listen()
+        async with running([modbus_device(port)], sink):
+            await asyncio.sleep(1.5)
+            for _ in range(2):
+                server.close()
+                peer.open[0].transport.abort()  # type: ignore[union-attr]  # it is open
+                await asyncio.sleep(40)
+                server, _ = await peer.listen(port=port)
+                await asyncio.sleep(31)
+                assert peer.open
+            peer.open[0].transport.abort()  # type: ignore[union-attr]  # it is open
+            await asyncio.sleep(0.6)
+            assert peer.open
 
     run_virtual(main)
 

@@ -109,6 +109,7 @@ def test_a_device_is_identified_once_before_it_is_read() -> None:
         async with running([device(port, profile(LOAD))], sink):
             await asyncio.sleep(2.5)
         assert reads(peer) == [(100, 1), (110, 2), (10, 5), (10, 5), (10, 5)]
+        assert [sample.values[Quantity.POWER] for sample in sink.samples] == [10, 10, 10]
         assert not sink.failures
 
     run_virtual(main)

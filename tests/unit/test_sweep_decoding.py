@@ -100,6 +100,18 @@ def test_a_set_point_is_read_back_in_watts(name: str, words: tuple[int, ...], wa
     assert values[Quantity.SETPOINT] == pytest.approx(watts)
 
 
+@pytest.mark.parametrize(
+    ("power_of_ten", "watts"), [(0, 7.0), (10, 7e10), (-10, 7e-10), (11, None), (-11, None), (300, None)]
+)
+def test_a_power_of_ten_that_is_none_makes_no_value(power_of_ten: int, watts: float | None) -> None:
+    points = (
+        RegisterPoint("power", 0, WordType.U16, 3, WordOrder.BIG, exponent="sf"),
+        RegisterPoint("sf", 1, WordType.S16, 3, WordOrder.BIG),
+    )
+    values = sweep(SweepPlan(ModbusMap(points), None), {0: 7, 1: power_of_ten & 0xFFFF})
+    assert values[Quantity.POWER] == (watts if watts is None else pytest.approx(watts))
+
+
 def test_only_what_reaches_the_site_table_is_polled() -> None:
     # Outlets and frequency are for a probe; they cost nothing every second.
     assert [tuple(block) for block in plan_of(load_profile("sim-pdu")).blocks] == [(3, 0, 12)]
