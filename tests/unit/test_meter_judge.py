@@ -385,6 +385,30 @@ def test_a_register_that_is_read_seldom_is_waited_for() -> None:
     assert Finding.UNEXPLAINED not in findings
 
 
+def test_a_jump_in_two_halves_is_a_jump() -> None:
+    bench = settled()
+    for _ in range(2):
+        bench.rest_w += 0.08 * bench.true_w
+        bench.run(2)
+    assert bench.record.unsure
+
+
+def test_at_the_beginning_nothing_is_known_that_could_be_jumped_from() -> None:
+    bench = MeterBench(noise_w=800.0)
+    bench.run(20)
+    bench.rest_w += 300_000.0
+    assert not any(record.unsure for record in bench.run(60))
+
+
+def test_a_meter_that_was_not_asked_again_has_not_confirmed_anything() -> None:
+    bench = MeterBench(noise_w=800.0, period_s=60.0)
+    bench.run(300)
+    bench.rest_w += 200_000.0
+    findings = [record.finding for record in bench.run(200)]
+    unsure_s = findings.index(Finding.UNSURE)
+    assert findings.index(Finding.MOVED) - unsure_s == 60
+
+
 def test_small_differences_are_no_jump() -> None:
     bench = settled()
     bench.rest_w += 0.05 * MOST_W
