@@ -13,8 +13,18 @@ import uvloop
 
 from drivers.modbus.errors import AnswerError, DeviceExceptionError
 from drivers.modbus.requests import Request
-from tests.world.line_bench import STREAMS, Kind, LineBench, Outcome, bench, read, values
-from tests.world.modbus_peer import Asked, frame, good
+from tests.world.line_bench import (
+    PATIENCE_S,
+    SILENCE_S,
+    STREAMS,
+    Kind,
+    LineBench,
+    Outcome,
+    bench,
+    read,
+    values,
+)
+from tests.world.modbus_peer import Asked, answering, frame, good
 
 every_kind = pytest.mark.parametrize("kind", list(Kind))
 every_stream = pytest.mark.parametrize("kind", STREAMS)
@@ -30,10 +40,12 @@ def pdu(make: Callable[[Asked], bytes]) -> Callable[[Asked], bytes]:
     return lambda asked: frame(asked.transaction, asked.unit, make(asked))
 
 
-async def asked_of(at: LineBench, answer: Callable[[Asked], bytes | None], request: Request) -> Outcome:
+async def asked_of(
+    at: LineBench, answer: Callable[[Asked], bytes | None], request: Request, within_s: float = PATIENCE_S
+) -> Outcome:
     """The outcome of a request that is answered like this, after which all is well again."""
     at.peer.answer = answer
-    outcome = await at.ask(request)
+    outcome = await at.ask(request, within_s)
     at.peer.answer = None
     return outcome
 
@@ -76,7 +88,7 @@ async def test_another_function_code_is_refused(kind: Kind) -> None:
 @every_stream
 async def test_transaction_id_0_answers_nobody(kind: Kind) -> None:
     async with bench(kind) as at:
-        outcome = await asked_of(at, lambda asked: good(asked._replace(transaction=0)), read())
+        outcome = await asked_of(at, lambda asked: good(asked._replace(transaction=0)), read(), SILENCE_S)
         assert outcome.what == "silence"
         await goes_on(at)
 
@@ -85,7 +97,7 @@ async def test_transaction_id_0_answers_nobody(kind: Kind) -> None:
 async def test_a_wrong_transaction_id_answers_nobody(kind: Kind) -> None:
     async with bench(kind) as at:
         outcome = await asked_of(
-            at, lambda asked: good(asked._replace(transaction=asked.transaction + 1)), read()
+            at, lambda asked: good(asked._replace(transaction=asked.transaction + 1)), read(), SILENCE_S
         )
         assert outcome.what == "silence"
         await goes_on(at)
@@ -94,7 +106,8 @@ async def test_a_wrong_transaction_id_answers_nobody(kind: Kind) -> None:
 @every_kind
 async def test_another_unit_does_not_answer_for_the_one_that_was_asked(kind: Kind) -> None:
     async with bench(kind) as at:
-        outcome = await asked_of(at, lambda asked: good(asked._replace(unit=9)), read(1))
+        within_s = SILENCE_S if kind.is_rtu else PATIENCE_S
+        outcome = await asked_of(at, lambda asked: good(asked._replace(unit=9)), read(1), within_s)
         if kind.is_rtu:  # there it is most likely the late answer of that unit
             assert outcome.what == "silence"
         else:
@@ -131,7 +144,9 @@ async def test_an_absurd_length_ends_the_connection_and_nothing_else(kind: Kind,
 @pytest.mark.parametrize("said", [0, 6, 7, 9, 10, 255])
 async def test_a_byte_count_that_lies_is_refused_and_drops_nobody(kind: Kind, said: int) -> None:
     async with bench(kind) as at:
-        outcome = await asked_of(at, pdu(lambda asked: registers(asked, 4, said=said)), read(count=4))
+        within_s = SILENCE_S if kind.is_rtu else PATIENCE_S
+        lie = pdu(lambda asked: registers(asked, 4, said=said))
+        outcome = await asked_of(at, lie, read(count=4), within_s)
         if kind.is_rtu:  # the check sum is not where it should be: noise
             assert outcome.what == "silence"
         else:
@@ -158,7 +173,9 @@ async def test_bytes_after_the_registers_are_refused(kind: Kind) -> None:
 @pytest.mark.parametrize("function", [2, 43, 65, 100])
 async def test_an_unknown_function_code_is_refused_and_drops_nobody(kind: Kind, function: int) -> None:
     async with bench(kind) as at:
-        outcome = await asked_of(at, pdu(lambda asked: registers(asked, 4, function=function)), read())
+        within_s = SILENCE_S if kind.is_rtu else PATIENCE_S
+        odd = pdu(lambda asked: registers(asked, 4, function=function))
+        outcome = await asked_of(at, odd, read(), within_s)
         if kind.is_rtu:
             assert outcome.what == "silence"
         else:
@@ -168,14 +185,15 @@ async def test_an_unknown_function_code_is_refused_and_drops_nobody(kind: Kind, 
 
 
 @every_kind
-@pytest.mark.parametrize("code", [0x01, 0x02, 0x03, 0x04, 0x06, 0x0A, 0x0B, 0xFF])
 @pytest.mark.parametrize("request_", [read(), Request.write(1, 8, (1,)), Request.write(1, 8, (1, 2))])
-async def test_an_exception_is_an_error_with_its_code(kind: Kind, code: int, request_: Request) -> None:
+async def test_an_exception_is_an_error_with_its_code(kind: Kind, request_: Request) -> None:
     async with bench(kind) as at:
-        outcome = await asked_of(at, pdu(lambda asked: bytes((asked.function | 0x80, code))), request_)
-        assert outcome.what == "failed"
-        assert isinstance(outcome.error, DeviceExceptionError)
-        assert outcome.error.code == code
+        for code in (0x01, 0x02, 0x03, 0x04, 0x06, 0x0A, 0x0B, 0xFF):
+            refusal = bytes((request_.function | 0x80, code))
+            outcome = await asked_of(at, answering(refusal), request_)
+            assert outcome.what == "failed"
+            assert isinstance(outcome.error, DeviceExceptionError)
+            assert outcome.error.code == code
         await goes_on(at)
 
 
@@ -189,7 +207,7 @@ async def test_an_exception_to_another_function_is_refused(kind: Kind) -> None:
 @every_kind
 async def test_a_silent_peer_is_left_to_whoever_asked(kind: Kind) -> None:
     async with bench(kind) as at:
-        assert (await asked_of(at, lambda _: None, read())).what == "silence"
+        assert (await asked_of(at, lambda _: None, read(), SILENCE_S)).what == "silence"
         if kind is Kind.PYMODBUS_RTU_TCP:
             # How late an answer may be nobody knows, and nothing would tell it from the next.
             assert (await at.hear())[1].what == "closed"

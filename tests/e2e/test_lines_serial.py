@@ -12,7 +12,17 @@ from drivers.modbus.pymodbus_line import PymodbusLine
 from drivers.ports import Absence, WriteResult
 from drivers.profiles import load_profile
 from drivers.quantity import Quantity
-from tests.world.line_bench import Hearing, Kind, LineBench, Outcome, bench, read, serial_peer, values
+from tests.world.line_bench import (
+    SILENCE_S,
+    Hearing,
+    Kind,
+    LineBench,
+    Outcome,
+    bench,
+    read,
+    serial_peer,
+    values,
+)
 from tests.world.modbus_peer import Asked, ScriptedPeer, frame, good
 from tests.world.recording_sink import RecordingSink, running
 
@@ -41,11 +51,13 @@ async def test_the_late_answer_of_a_unit_is_not_taken_for_its_next() -> None:
 
 async def test_a_late_unit_keeps_no_other_from_being_asked() -> None:
     async with bench(Kind.PYMODBUS_SERIAL) as at:
-        at.peer.delay_s = 0.5
-        assert (await at.ask(read(1, 16, 4), 0.4)).what == "silence"
+        at.peer.delay_s = 1.1
+        assert (await at.ask(read(1, 16, 4), 1.0)).what == "silence"
         at.peer.delay_s = 0.0
         after = read(2, 200, 4)
-        assert await at.ask(after, 0.2) == Outcome("answered", values(after))
+        asked_at = asyncio.get_running_loop().time()
+        assert await at.ask(after) == Outcome("answered", values(after))
+        assert at.peer.asked[-1].at - asked_at < 0.4  # else it waited for the other
 
 
 async def test_a_unit_that_answers_wrongly_is_left_alone_until_the_right_answer_has_passed() -> None:
@@ -108,7 +120,7 @@ async def test_noise_before_an_answer_costs_that_answer_at_most(noise: bytes) ->
 
         at.peer.answer = answer
         request = read(1, 16, 4)
-        outcome = await at.ask(request)
+        outcome = await at.ask(request, SILENCE_S)
         assert outcome.what == "silence" or outcome == Outcome("answered", values(request))
         at.peer.answer = None
         after = read(2, 200, 4)

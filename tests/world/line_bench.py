@@ -20,7 +20,10 @@ from drivers.modbus.tcp_line import TcpLine
 from tests.world.certificates import Authority
 from tests.world.modbus_peer import Asked, ScriptedPeer
 
-PATIENCE_S = 0.3
+PATIENCE_S = 3.0
+"""For what must come."""
+SILENCE_S = 0.2
+"""For what must not."""
 
 
 class Kind(StrEnum):
