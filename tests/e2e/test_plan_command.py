@@ -23,7 +23,8 @@ async def test_a_plan_is_shown_and_nothing_is_done(tmp_path: Path) -> None:
         await site.dispatch.quota((0, None))
         await site.dispatch.state_like(state="controlled", within_s=20.0)
         async with asyncio.timeout(15):
-            while (await site.get("/api/v1/plan?limit_w=0")).is_error:
+            # Nothing says when the first full picture is there.
+            while (await site.get("/api/v1/plan?limit_w=0")).is_error:  # noqa: ASYNC110
                 await asyncio.sleep(0.2)
         half_mw = 0.5 * site.full_w / 1e6
 
