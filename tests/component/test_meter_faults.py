@@ -16,7 +16,7 @@ POWER, REGISTER = Quantity.POWER, Quantity.ENERGY_IMPORT
 
 def limited(share: float = 0.6, **fittings: bool) -> tuple[MeasuredSite, int]:
     """A site that has been held at a share of its power for a while, and that limit."""
-    site = MeasuredSite.fitted(**fittings) 
+    site = MeasuredSite.fitted(**fittings)
     limit_w = int(share * site.true_w)
     site.quota((0, limit_w))
     site.run(75)
