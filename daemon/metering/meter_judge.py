@@ -47,8 +47,6 @@ class MeterRecord:
     finding: Finding = Finding.EXPLAINED
     doubt: Doubt | None = None
     """Why it is not relied upon now."""
-    doubted_s: float = -math.inf
-    """Monotonic: since when."""
     good_s: float | None = None
     """Monotonic: since when its readings have been fresh and beyond suspicion; `None` = they are not."""
 
@@ -74,9 +72,9 @@ def judged(
     """After one more look."""
     if not reading.fresh or math.isnan(reading.power_w):
         silent_s = now_s - reading.sampled_s
-        return _doubted(record, Doubt.LOST if silent_s >= LOST_S else Doubt.STALE, now_s)
+        return _doubted(record, Doubt.LOST if silent_s >= LOST_S else Doubt.STALE)
     if reading.is_another_meters(record.reading):
-        record = MeterRecord(doubt=record.doubt, doubted_s=record.doubted_s)
+        record = MeterRecord(doubt=record.doubt)
     before = record.reading
     beyond = abs(reading.power_w) > around.most_w
     if reading.is_newer(before):
@@ -88,31 +86,28 @@ def judged(
     jump, finding = record.jump.looked(reading, around, resolution, now_s)
     record = replace(record, standstill=standstill, jump=jump, finding=finding)
     if before is not None and reading.register_wh < before.register_wh:
-        return _doubted(record, Doubt.BACKWARDS, now_s)
+        return _doubted(record, Doubt.BACKWARDS)
     if beyond:
-        return _doubted(record, Doubt.JUMPING, now_s)
+        return _doubted(record, Doubt.JUMPING)
     if standstill.proven(reading, around, resolution):
-        return _doubted(record, Doubt.FROZEN, now_s)
+        return _doubted(record, Doubt.FROZEN)
     if finding is Finding.UNEXPLAINED:
         # That it differs because the others have moved is no jump of its own.
         stood = change is not None and standstill.changed_s < change.first.sampled_s
         stays = record.doubt is not None and not record.doubt.ends_at_once
         doubt = record.doubt if stays else Doubt.FROZEN if stood else Doubt.JUMPING
-        return _doubted(record, doubt or Doubt.JUMPING, now_s)
+        return _doubted(record, doubt or Doubt.JUMPING)
     return _good(record, now_s)
 
 
-def _doubted(record: MeterRecord, doubt: Doubt, now_s: float) -> MeterRecord:
+def _doubted(record: MeterRecord, doubt: Doubt) -> MeterRecord:
     """Silence does not take the place of a graver doubt."""
-    doubted_s = now_s if record.doubt is None else record.doubted_s
     if not doubt.ends_at_once:
-        return replace(record, doubt=doubt, doubted_s=doubted_s, good_s=None)
+        return replace(record, doubt=doubt, good_s=None)
     if record.doubt is not None and not record.doubt.ends_at_once:
         doubt = record.doubt
     jump = replace(record.jump, change=None)
-    return replace(
-        record, doubt=doubt, doubted_s=doubted_s, good_s=None, jump=jump, finding=Finding.EXPLAINED
-    )
+    return replace(record, doubt=doubt, good_s=None, jump=jump, finding=Finding.EXPLAINED)
 
 
 def _good(record: MeterRecord, now_s: float) -> MeterRecord:

@@ -24,6 +24,7 @@ def first(records: list[MeterRecord], doubt: Doubt) -> int:
 
 
 def test_a_meter_is_trusted_from_its_first_reading_on() -> None:
+    assert not MeterRecord().trusted
     bench = MeterBench(answers=False)
     assert doubts(bench.run(3)) == [Doubt.LOST] * 3
     assert not bench.record.trusted
