@@ -410,6 +410,18 @@ def test_a_meter_that_was_not_asked_again_has_not_confirmed_anything() -> None:
     assert findings.index(Finding.MOVED) - unsure_s == 60
 
 
+def test_at_a_high_load_a_tenth_of_it_is_no_jump() -> None:
+    bench = settled(rest_w=400_000.0)
+    bench.rest_w += 95_000.0
+    assert {record.finding for record in bench.run(60)} == {Finding.EXPLAINED}
+
+
+def test_a_register_bears_out_what_it_counts_within_a_fifth() -> None:
+    bench = settled(register_factor=1.12)
+    bench.rest_w += 200_000.0
+    assert Finding.MOVED in [record.finding for record in bench.run(30)]
+
+
 def test_small_differences_are_no_jump() -> None:
     bench = settled()
     bench.rest_w += 0.05 * MOST_W
