@@ -7,7 +7,7 @@ from daemon.cycle.alarms import Alarm
 from daemon.cycle.controller import Controller, CycleResult
 from daemon.cycle.metering_findings import metering_findings
 from daemon.cycle.naming import megawatts, named
-from daemon.table.snapshot import REASON_CODE, DeviceStatus, Floats, Snapshot
+from daemon.table.snapshot import REASON_CODE, Floats, Snapshot
 from drivers.ports import Absence
 from drivers.quantity import COLUMN, QUANTITIES
 
@@ -54,7 +54,7 @@ def _of_limits(found: dict[str, Alarm], result: CycleResult) -> None:
 
 def _of_devices(found: dict[str, Alarm], controller: Controller, result: CycleResult) -> None:
     devices, snapshot = controller.layout.devices, result.snapshot
-    down = [device.id for row, device in enumerate(devices) if snapshot.status(row) is DeviceStatus.DOWN]
+    down = [devices[row].id for row in np.flatnonzero(snapshot.down).tolist()]
     if down:
         found["devices-down"] = Alarm("devices-down", f"no answer for a minute: {named(down)}")
     _of_profiles(found, controller, snapshot)

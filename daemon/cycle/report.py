@@ -13,7 +13,6 @@ from daemon.commands.orders import Hold
 from daemon.cycle.controller import Controller, CycleResult
 from daemon.metering.measuring import PowerOrigin
 from daemon.table import Snapshot
-from daemon.table.table import DeviceStatus
 from daemon.timestamps import format_utc
 from drivers.quantity import QUANTITIES, Quantity
 
@@ -41,13 +40,14 @@ def total(snapshot: Snapshot, quantity: Quantity) -> float | None:
 
 def device_counts(controller: Controller, result: CycleResult) -> dict[str, int]:
     """Devices by status; curtailed = loads ordered below their full power."""
-    statuses = [result.snapshot.status(row) for row in range(len(controller.layout.devices))]
+    devices = len(controller.layout.devices)
+    ok, down = int(result.snapshot.ok.sum()), int(result.snapshot.down.sum())
     off, reduced, _ = result.level
     return {
-        "total": len(statuses),
-        "ok": statuses.count(DeviceStatus.OK),
-        "suspect": statuses.count(DeviceStatus.SUSPECT),
-        "down": statuses.count(DeviceStatus.DOWN),
+        "total": devices,
+        "ok": ok,
+        "suspect": devices - ok - down,
+        "down": down,
         "curtailed": off + reduced,
     }
 

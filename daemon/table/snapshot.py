@@ -114,6 +114,18 @@ class Snapshot:
             return Absence.REFUSED
         return self.reason(row) or Absence.NOT_AVAILABLE
 
+    @property
+    def ok(self) -> Flags:
+        """(devices,): whose values are fresh."""
+        ok: Flags = self.age_s <= self.stale_after_s
+        return ok
+
+    @property
+    def down(self) -> Flags:
+        """(devices,): that have said nothing for a minute."""
+        down: Flags = ~self.ok & (np.minimum(self.age_s, self.watched_s) > DOWN_S)
+        return down
+
     def status(self, row: int) -> DeviceStatus:
         """How the device answers."""
         if self.age_s[row] <= self.stale_after_s[row]:
