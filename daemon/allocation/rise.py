@@ -57,7 +57,8 @@ def _goal(
     left_w = room_w - float(steps.watts.sum())
     if (goal == level).all() or left_w <= 0:
         return goal
-    at_goal_w = np.where(goal > level, curves.at(np.maximum(goal, 0))[0], counted)
+    # One that draws more than it was ordered to counts at that already.
+    at_goal_w = np.where(goal > level, np.maximum(curves.at(np.maximum(goal, 0))[0], counted), counted)
     span = Span(may, level, curves.top, level)
     every = np.zeros(len(level), dtype=np.int64)
     return fitted(curves, goal, span, every, np.array([left_w]), circuits.room_w(at_goal_w))

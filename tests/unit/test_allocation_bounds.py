@@ -1,5 +1,8 @@
 """What bounds a rise besides the site's limit: the ramp and the circuits."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from daemon.allocation.ramp import ramp_ceiling_w
@@ -62,3 +65,12 @@ def test_a_rise_stops_at_the_circuit() -> None:
     plan = park.at(0, 0, 0, 0).plan(99_000)
     assert 0 < plan.counted_w[:2].sum() <= 4_000
     assert 8_000 < plan.loads_w <= 9_000
+
+
+def test_a_rise_in_a_circuit_counts_who_disobeys_at_what_it_draws() -> None:
+    park = Park(loads_of(MINER, MINER, circuits=[0, 0]), (7_000.0,), (-1,)).at(3, 1)
+    park.memory = replace(park.memory, obeys=np.array([False, True]))
+    park.measured_w = np.array([3_900.0, 1_750.0])
+    plan = park.plan(99_000)
+    assert plan.level.tolist() == [4, 2]
+    assert plan.counted_w.tolist() == [3_900, 2_450]
