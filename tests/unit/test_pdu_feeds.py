@@ -127,6 +127,7 @@ def test_a_moment_is_no_lie_nor_is_what_an_order_may_explain() -> None:
         rack.run(LASTS_S - 2)
         rack.say(7, 1.0)
         rack.run(3)
+        assert len(rack.watch.lying) == 0
     rack.level_w[7] = NAN
     rack.say(7, 0.8)
     rack.run(120)
