@@ -13,6 +13,7 @@ from tests.world.mosquitto import free_port, mosquitto
 from tests.world.real_site import RealSite
 
 
+@pytest.mark.timeout(120)
 async def test_a_plan_is_shown_and_nothing_is_done(tmp_path: Path) -> None:
     async with (
         mosquitto(tmp_path) as broker,
@@ -22,10 +23,14 @@ async def test_a_plan_is_shown_and_nothing_is_done(tmp_path: Path) -> None:
         await site.daemon.start()
         await site.dispatch.quota((0, None))
         await site.dispatch.state_like(state="controlled", within_s=20.0)
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(40):
             # Nothing says when the first full picture is there.
             while (await site.get("/api/v1/plan?limit_w=0")).is_error:  # noqa: ASYNC110
                 await asyncio.sleep(0.2)
+            # A first heartbeat that comes after it finds the site at its failsafe limit.
+            while (await site.http_state())["devices"]["curtailed"]:  # noqa: ASYNC110
+                await asyncio.sleep(0.2)
+        await site.true_power(lambda watts: watts > 0.95 * site.full_w, within_s=20.0, steady_s=0.5)
         half_mw = 0.5 * site.full_w / 1e6
 
         asked = await run_quotawatt("plan", "--quota-mw", f"{half_mw:.6f}", "--url", site.http_url, "--json")
