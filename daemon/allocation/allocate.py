@@ -109,6 +109,7 @@ class _Allocation(Work):
         """The site's sum below the target, the least valuable steps first."""
         if self._sum_w <= self._target_w:
             return
+        self._short = True
         # What the cooling gives back once it has followed is bridged until then, not shed for good.
         lasting_w = max(self._target_w, self._now.settled_target_w(self._now.limit_w))
         excess_w = self._sum_w - lasting_w
@@ -147,8 +148,10 @@ class _Allocation(Work):
 
     def _distinct(self) -> Iterator[Ahead]:
         """Of the limits to come before which the same loads are due, the last, which is the lowest."""
-        latencies_s = np.unique(self._loads.latency_down_s) + GRACE_S
         steps = self._now.ahead
+        if not steps:
+            return
+        latencies_s = np.array(sorted(set(self._loads.latency_down_s.tolist()))) + GRACE_S
         for one, later in zip_longest(steps, steps[1:]):
             if (
                 later is None
@@ -174,11 +177,12 @@ class _Allocation(Work):
         drawing_w = self._drawing_w()
         self._late_w = drawing_w - self._sum_w
         if drawing_w > self._target_w:
+            self._short = True
             self._lower(self._bridging(self._helping), drawing_w - self._target_w)
 
     def fit(self) -> None:
         """What the walk down left of the room is given back as far as it goes."""
-        if self._level is self._memory.level or self._now.ahead:
+        if self._now.ahead or not self._short:
             return
         room_w = self._target_w - self._drawing_w()
         if room_w <= 0:

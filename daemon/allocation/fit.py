@@ -17,6 +17,9 @@ _FEWEST = 6
 _MOST = 60
 """Loads of a group that are looked at."""
 _NEVER = 1e18
+_ROUNDS = 4
+_FEW = 2_000
+"""Among more loads than these one choice in a group is enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +53,9 @@ class _Moves:
 def fitted(
     curves: Curves, level: Ints, span: Span, group: Ints, room_w: Floats, allowed_w: Floats | None
 ) -> Ints:
-    """Levels that make more of the room of each group: one load up, or one up and another down.
+    """Levels that make more of the room of each group: one load up, or one up and another down; and again.
 
-    No load more is ordered about than the walk did. The choice is the best of a set of moves that does
+    No load more is ordered about than the walk did. Each choice is the best of a set of moves that does
     not depend on the room, and none gives watts back: less room never leads to a larger sum.
 
     Args:
@@ -63,6 +66,23 @@ def fitted(
         room_w: (groups,): what the walk left.
         allowed_w: (loads,): what else bounds a load's rise; `None` = nothing.
     """
+    for _ in range(_ROUNDS if len(level) <= _FEW else 1):
+        before = level
+        level, spent_w = _better(curves, level, span, group, room_w, allowed_w)
+        if level is before:
+            break
+        room_w = room_w - spent_w
+        if allowed_w is not None:
+            rise_w = curves.at(np.maximum(level, 0))[0] - curves.at(np.maximum(before, 0))[0]
+            # The circuits above a load may be those of its whole group: what one takes all have less.
+            allowed_w = allowed_w - np.bincount(group, np.maximum(rise_w, 0.0), len(room_w))[group]
+    return level
+
+
+def _better(
+    curves: Curves, level: Ints, span: Span, group: Ints, room_w: Floats, allowed_w: Floats | None
+) -> tuple[Ints, Floats]:
+    """One choice in each group: levels, the same array if there is none, and (groups,) what room it takes."""
     wide = np.sqrt(_PAIRS / len(room_w)) / curves.levels
     count = int(np.clip(wide, _FEWEST, _MOST))
     may_rise = span.free & (level < span.high) & (room_w > 0)[group]
@@ -78,11 +98,14 @@ def fitted(
     value = np.where(works, ups.value[:, :, None] - downs.value[:, None, :], 0.0)
     groups = np.arange(len(room_w))
     up, down = np.divmod(value.reshape(len(room_w), -1).argmax(axis=1), downs.load.shape[1])
-    better = groups[value[groups, up, down] > 0]
+    gained = value[groups, up, down]
+    better = groups[gained > 0]
+    if not len(better):
+        return level, np.zeros(len(room_w))
     level = level.copy()
     for load, to in (ups.at(better, up[better]), downs.at(better, down[better])):
         level[load] = to
-    return level
+    return level, np.where(gained > 0, watts[groups, up, down], 0.0)
 
 
 def _nearest(

@@ -224,11 +224,12 @@ class _Grid:
 
     def taken(self, *, backwards: bool = False) -> tuple[Ints, Ints, Floats, Floats]:
         """Loads, levels, watts and values of the steps that are wanted, by level and load."""
+        levels, loads = self.wanted.shape
         place = np.flatnonzero(self.wanted)
+        to = np.repeat(np.arange(levels), np.count_nonzero(self.wanted, axis=1))
         if backwards:
-            place = np.ascontiguousarray(place[::-1])
-        to, load = np.divmod(place, self.wanted.shape[1])
-        return load, to, self.watts.ravel()[place], self.value.ravel()[place]
+            place, to = np.ascontiguousarray(place[::-1]), np.ascontiguousarray(to[::-1])
+        return place - loads * to, to, self.watts.ravel()[place], self.value.ravel()[place]
 
 
 def _merit(value: Floats, watts: Floats) -> Floats:

@@ -35,6 +35,8 @@ class Work:
         self._target_w = situation.target_w(situation.limit_w)
         self._deadline_s = max(situation.deadline_s, situation.now_s + GRACE_S)
         self._late_w = 0.0
+        self._short = False
+        """Whether loads were lowered for the site's limit."""
         self._drawn_w: float | None = None
         """`_drawing_w` until the next change of a level."""
         self._kept_down: tuple[Ints, Bools, Steps] | None = None
