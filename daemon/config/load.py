@@ -9,12 +9,13 @@ from pydantic import BaseModel
 
 from daemon.config.circuits import read_circuits, watts
 from daemon.config.connections import check_serial_lines, check_without_tls
-from daemon.config.devices import Hall, check_site_meter, read_devices
+from daemon.config.devices import check_site_meter, read_devices
 from daemon.config.keyfiles import NamedFiles
 from daemon.config.models import (
     ControlTable,
     DevicesCsvTable,
     Document,
+    EconomicsTable,
     HttpTable,
     KeysTable,
     ModbusTable,
@@ -24,9 +25,10 @@ from daemon.config.models import (
 )
 from daemon.config.problems import Entry, Problems, validate
 from daemon.config.settings import (
-    Circuit,
+    HASH_PER_THS_DAY,
     Config,
     Control,
+    Economics,
     ExchangeKey,
     HttpListen,
     Mqtt,
@@ -34,7 +36,6 @@ from daemon.config.settings import (
     OnStop,
     Settlement,
     Site,
-    TrustedKey,
 )
 from daemon.config.sources import Sources, read_sources
 from daemon.config.trust import public_jwk, read_trust
@@ -43,6 +44,8 @@ from daemon.errors import ConfigurationError
 from drivers.tls import TlsFileError, TlsFiles, client_context
 
 Model = TypeVar("Model", bound=BaseModel)
+
+_DAY_S = 86_400
 
 
 def load_config(path: Path, environment: Mapping[str, str] | None = None) -> Config:
@@ -78,6 +81,7 @@ class _Reader:
         lists = self._sources.lists
         site = self._site()
         control = self._control()
+        economics = self._economics()
         key = self._site_key()
         mqtt = self._mqtt()
         settlement = self._settlement()
@@ -95,10 +99,28 @@ class _Reader:
             check_without_tls(hall, str(self._sources.path), self._problems)
         check_site_meter(hall, str(self._sources.path), self._problems)
         circuits = read_circuits(lists.get("circuits", []), hall, self._problems, complete=complete)
-        if site is None or control is None or key is None or mqtt is None or http is None:
+        if (
+            site is None
+            or control is None
+            or economics is None
+            or key is None
+            or mqtt is None
+            or http is None
+        ):
             return None
-        return _config(
-            self._sources.path, site, control, key, mqtt, settlement, modbus_tls, http, trust, circuits, hall
+        return Config(
+            path=self._sources.path,
+            site=site,
+            control=control,
+            economics=economics,
+            site_key_path=key,
+            mqtt=mqtt,
+            settlement=settlement,
+            modbus_tls=modbus_tls,
+            trust_keys=trust,
+            circuits=circuits,
+            devices=tuple(hall.devices),
+            http_listen=http,
         )
 
     def _table(self, name: str, model: type[Model], *, optional: bool = False) -> tuple[Entry, Model | None]:
@@ -144,6 +166,23 @@ class _Reader:
             settle_s=model.settle_s,
             on_stop=OnStop(model.on_stop),
         )
+
+    def _economics(self) -> Economics | None:
+        entry, model = self._table("economics", EconomicsTable, optional=True)
+        per_day, per_th = _number(entry, "hash_per_ths_day"), _number(entry, "hash_per_th")
+        if per_day is not None and per_th is not None:
+            what = "is set beside hash_per_ths_day, which says the same"
+            entry.add(self._problems, ("hash_per_th",), what, "keep one of the two")
+        if model is None:
+            return None
+        if model.hash_per_th is not None:
+            hash_per_ths_day = model.hash_per_th * _DAY_S
+        else:
+            hash_per_ths_day = HASH_PER_THS_DAY if model.hash_per_ths_day is None else model.hash_per_ths_day
+        if hash_per_ths_day == model.gpu_per_hour == 0:
+            what = "is 0, as gpu_per_hour is: no load is worth anything"
+            entry.add(self._problems, ("hash_per_ths_day",), what, "write a price above 0 for one of them")
+        return Economics(hash_per_ths_day, model.gpu_per_hour, model.currency)
 
     def _site_key(self) -> Path | None:
         entry, _ = self._table("keys", KeysTable)
@@ -237,31 +276,3 @@ class _Reader:
 def _number(entry: Entry, key: str) -> float | None:
     value = entry.get(key, float)
     return value if value is not None else entry.get(key, int)
-
-
-def _config(
-    path: Path,
-    site: Site,
-    control: Control,
-    key: Path,
-    mqtt: Mqtt,
-    settlement: Settlement | None,
-    modbus_tls: TlsFiles | None,
-    http: HttpListen,
-    trust: tuple[TrustedKey, ...],
-    circuits: tuple[Circuit, ...],
-    hall: Hall,
-) -> Config:
-    return Config(
-        path=path,
-        site=site,
-        control=control,
-        site_key_path=key,
-        mqtt=mqtt,
-        settlement=settlement,
-        modbus_tls=modbus_tls,
-        trust_keys=trust,
-        circuits=circuits,
-        devices=tuple(hall.devices),
-        http_listen=http,
-    )

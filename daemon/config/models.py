@@ -19,7 +19,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from daemon.config.settings import KeyRole, MqttProtocol, OnStop, Tier
+from daemon.config.settings import GPU_PER_HOUR, KeyRole, MqttProtocol, OnStop, Tier
 from daemon.config.urls import HTTP_PORTS, MQTT_PORTS, mistake, split_listen, split_url
 from daemon.timestamps import parse_utc
 from drivers.profile import Role
@@ -138,6 +138,27 @@ class ControlTable(Table):
     settle_s: Seconds = Field(30, description="write seconds from 0 to 86400, such as 30")
     on_stop: Annotated[OnStop, Field(strict=False)] = Field(
         OnStop.KEEP, description='write "keep" or "failsafe"'
+    )
+
+
+_PRICE_RIGHT = "a number from 0, in any currency: only ratios count"
+Price = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+
+
+class EconomicsTable(Table):
+    """`[economics]`: what output is worth; which loads run under a limit follows from it."""
+
+    hash_per_ths_day: Price | None = Field(
+        None, description=f"write the price of 1 TH/s for a day, such as 0.05: {_PRICE_RIGHT}"
+    )
+    hash_per_th: Price | None = Field(
+        None, description=f"write the price of 1 TH, 10^12 hashes, such as 5.8e-7: {_PRICE_RIGHT}"
+    )
+    gpu_per_hour: Price = Field(
+        GPU_PER_HOUR, description=f"write the price of a GPU at work for an hour, such as 2.0: {_PRICE_RIGHT}"
+    )
+    currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] | None = Field(
+        None, description='write what the prices are in, three capital letters such as "USD", or leave it out'
     )
 
 
@@ -287,6 +308,7 @@ class Document(Table):
 
     site: SiteTable = Field(description="add a [site] table")
     control: ControlTable = Field(default=ControlTable(), description="write a [control] table")
+    economics: EconomicsTable = Field(default=EconomicsTable(), description="write an [economics] table")
     keys: KeysTable = Field(description='add a [keys] table with site = "site.jwk"')
     mqtt: MqttTable = Field(description='add an [mqtt] table with url = "mqtts://…"')
     settlement: SettlementTable | None = Field(None, description="write a [settlement] table")

@@ -67,6 +67,22 @@ class Control:
     on_stop: OnStop
 
 
+HASH_PER_THS_DAY = 0.05
+GPU_PER_HOUR = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Economics:
+    """What output is worth. Only ratios matter to the allocation."""
+
+    hash_per_ths_day: float = HASH_PER_THS_DAY
+    """Of 1 TH/s for a day."""
+    gpu_per_hour: float = GPU_PER_HOUR
+    """Of a GPU at work for an hour."""
+    currency: str | None = None
+    """ISO 4217; `None` = not named."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mqtt:
     """The broker; `password` is the content of the file that was named."""
@@ -165,5 +181,6 @@ class Config:
     devices: tuple[ConfiguredDevice, ...]
     """In the order of the files; the index is the device's row."""
     http_listen: HttpListen
+    economics: Economics = Economics()
     modbus_tls: TlsFiles | None = None
     """For the devices at modbuss:// addresses."""

@@ -10,7 +10,7 @@ from typing import Any
 from daemon.config.models import DeviceTable, Document
 from daemon.config.problems import Entry, Problems, shown, suggestion
 
-_TABLES = ("site", "control", "keys", "mqtt", "settlement", "modbus", "http", "trust")
+_TABLES = ("site", "control", "economics", "keys", "mqtt", "settlement", "modbus", "http", "trust")
 _LISTS = ("circuits", "devices", "devices_csv")
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 

@@ -11,6 +11,8 @@ from daemon.config import Config, ConfiguredDevice, Tier
 from daemon.metering.instruments import Instruments
 from drivers.profile import Role
 
+_HOURS = 24
+
 _RANKS = {Tier.FIRST_TO_GO: Rank.FIRST_TO_GO, Tier.NORMAL: Rank.NORMAL, Tier.CRITICAL: Rank.CRITICAL}
 
 
@@ -40,7 +42,8 @@ class SiteLayout:
         index = {circuit.id: position for position, circuit in enumerate(config.circuits)}
         controllable = [row for row in by_role[Role.LOAD] if config.devices[row].profile.setpoint is not None]
         specs = [_spec(row, config.devices[row], index) for row in controllable]
-        loads = Loads.build(specs, Economics())
+        prices = config.economics
+        loads = Loads.build(specs, Economics(prices.hash_per_ths_day / _HOURS, prices.gpu_per_hour))
         return cls(
             devices=config.devices,
             points=(*by_role[Role.SITE_METER], *by_role[Role.CIRCUIT_METER]),

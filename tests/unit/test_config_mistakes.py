@@ -347,6 +347,7 @@ def test_a_single_mistake_gives_exactly_its_line(tmp_path: Path, old: str, new: 
 UNKNOWN_KEYS = [
     ("[site]\n", "[site]\nfailsafe_kw = 5\n", "site.failsafe_kw", "failsafe_mw"),
     ("[keys]\n", '[keys]\nsites = "a"\n', "keys.sites", "site"),
+    ("[keys]\n", "[economics]\ngpu_per_day = 48\n[keys]\n", "economics.gpu_per_day", "gpu_per_hour"),
     ("[mqtt]\n", '[mqtt]\nuser = "a"\n', "mqtt.user", "username"),
     ("[settlement]\n", '[settlement]\naudiense = "a"\n', "settlement.audiense", "audience"),
     ('{ kid = "exchange-1"', '{ kidd = "a", kid = "exchange-1"', "settlement.keys[0].kidd", "kid"),
