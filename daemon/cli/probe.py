@@ -10,8 +10,19 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from daemon.cli.conversation import SilenceError
 from daemon.cli.exits import Exit
-from drivers.address import ModbusAddress, ModbusTlsAddress, MqttAddress, address_problem, parse_address
+from daemon.cli.probe_messages import broker_of, heard, heard_as_json, print_heard
+from daemon.config.settings import Mqtt
+from daemon.service import only_errors
+from drivers.address import (
+    Address,
+    ModbusAddress,
+    ModbusTlsAddress,
+    MqttAddress,
+    address_problem,
+    parse_address,
+)
 from drivers.errors import AddressError, ProfileError, RetryLaterError
 from drivers.modbus.inspection import Inspection, Reading, inspect
 from drivers.profile import ModbusMap, Profile
@@ -27,19 +38,29 @@ def probe(
     profile: Annotated[str, typer.Option("--profile", help="Name of a device profile, or its TOML file.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     timeout: Annotated[
-        float, typer.Option("--timeout", min=0.05, max=60, help="Deadline of a request in seconds.")
-    ] = 1.0,
+        float | None,
+        typer.Option(
+            "--timeout",
+            min=0.05,
+            max=600,
+            help="Deadline of a Modbus request (default 1 s); how long an MQTT device is listened to "
+            "(default: until each topic must have spoken).",
+        ),
+    ] = None,
+    mqtt: Annotated[
+        str | None, typer.Option("--mqtt", metavar="URL", help="The broker of an MQTT device.")
+    ] = None,
     ca: Annotated[
-        Path | None, typer.Option("--ca", help="For modbuss://: PEM of the authority of the devices.")
+        Path | None, typer.Option("--ca", help="For modbuss:// and mqtts://: PEM of the authority.")
     ] = None,
     cert: Annotated[
-        Path | None, typer.Option("--cert", help="For modbuss://: PEM of the controller's certificate.")
+        Path | None, typer.Option("--cert", help="For those: PEM of the controller's certificate.")
     ] = None,
     key: Annotated[
-        Path | None, typer.Option("--key", help="For modbuss://: PEM of the key of that certificate.")
+        Path | None, typer.Option("--key", help="For those: PEM of the key of that certificate.")
     ] = None,
 ) -> None:
-    """Read every point of a device once: raw words, value, unit, latency. Nothing is written.
+    """Read every point of a device once: raw words or message, value, unit. Nothing is written.
 
     Exit code 0: it is what the profile says, and what the daemon needs could be read; 1: not so;
     69: nobody answers.
@@ -47,29 +68,63 @@ def probe(
     Example: quotawatt probe modbus://10.0.0.5:502/1 --profile eastron-sdm630
 
     Example: quotawatt probe "modbus+rtu:///dev/ttyUSB0?baud=9600/1" --profile eastron-sdm630
+
+    Example: quotawatt probe mqtt:plug-7 --profile shelly-gen2-plug --mqtt mqtt://localhost
     """
     known, address = _understand(profile, device_url)
-    tls = _tls(address, ca, cert, key)
     try:
-        found = asyncio.run(inspect(address, known, timeout_s=timeout, tls=tls))
-    except TlsFileError as error:
-        raise _usage(f"--{error}") from error
-    except RetryLaterError as error:
+        if isinstance(address, MqttAddress):
+            good = _listen(known, address, _broker(mqtt, ca, cert, key), timeout, as_json=as_json)
+        else:
+            if mqtt is not None:
+                raise _usage("--mqtt is for MQTT devices alone")
+            tls = _tls(address, ca, cert, key)
+            good = _read(known, address, 1.0 if timeout is None else timeout, tls, as_json=as_json)
+    except (RetryLaterError, SilenceError) as error:
         if as_json:
             print(json.dumps({"ok": False, "profile": known.name, "error": str(error)}, ensure_ascii=False))
         else:
             print(f"quotawatt probe: {error}", file=sys.stderr)
         raise typer.Exit(Exit.UNREACHABLE) from error
+    if not good:
+        raise typer.Exit(Exit.FAILED)
+
+
+def _read(
+    known: Profile, address: ModbusAddress, timeout_s: float, tls: TlsFiles | None, *, as_json: bool
+) -> bool:
+    try:
+        found = asyncio.run(inspect(address, known, timeout_s=timeout_s, tls=tls))
+    except TlsFileError as error:
+        raise _usage(f"--{error}") from error
     good = not found.identity_problems and all(map(_is_good, found.readings))
     if as_json:
         print(json.dumps(_as_json(known, found, good=good), ensure_ascii=False))
     else:
         _print(known, found)
-    if not good:
-        raise typer.Exit(Exit.FAILED)
+    return good
 
 
-def _understand(profile: str, device_url: str) -> tuple[Profile, ModbusAddress]:
+def _broker(url: str | None, ca: Path | None, cert: Path | None, key: Path | None) -> Mqtt:
+    try:
+        return broker_of(url, ca, cert, key)
+    except ValueError as error:
+        raise _usage(str(error)) from error
+
+
+def _listen(
+    known: Profile, address: MqttAddress, settings: Mqtt, within_s: float | None, *, as_json: bool
+) -> bool:
+    only_errors()
+    found, good = heard(settings, address, known, within_s=within_s)
+    if as_json:
+        print(json.dumps(heard_as_json(known, found, good=good), ensure_ascii=False))
+    else:
+        print_heard(known, found)
+    return good
+
+
+def _understand(profile: str, device_url: str) -> tuple[Profile, Address]:
     try:
         known = read_profile(Path(profile)) if profile.endswith(".toml") else load_profile(profile)
         address = parse_address(device_url)
@@ -78,8 +133,6 @@ def _understand(profile: str, device_url: str) -> tuple[Profile, ModbusAddress]:
         raise _usage(str(error)) from error
     if problem is not None:
         raise _usage(problem)
-    if isinstance(address, MqttAddress):
-        raise _usage("only Modbus devices can be probed; listen to an MQTT device on its broker")
     return known, address
 
 

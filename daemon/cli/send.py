@@ -2,13 +2,11 @@
 
 import asyncio
 import json
-import logging
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-import structlog
 import typer
 
 from daemon.cli.conversation import Heard, SilenceError, broker, connected, converse, put
@@ -20,6 +18,7 @@ from daemon.commands.sender import Sender, Signed
 from daemon.commands.words import Lane, Op, Role, Status
 from daemon.config.settings import Mqtt
 from daemon.mqtt.topics import Topics
+from daemon.service import only_errors
 from daemon.signing import KeyFileError, MalformedError, PrivateKey, PublicKey, loads
 
 app = typer.Typer(
@@ -50,10 +49,7 @@ class _Desk:
     def __init__(
         self, mqtt: str, site: str, key: Path, site_key: Path | None, *, as_json: bool, dry_run: bool
     ) -> None:
-        structlog.configure(
-            wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
-            logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        )
+        only_errors()
         try:
             self.broker = broker(mqtt)
             self.sender = Sender(PrivateKey.load(key), site, SystemClock(), SystemEntropy())

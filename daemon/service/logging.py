@@ -91,3 +91,11 @@ _json = structlog.processors.JSONRenderer()
 def _journal_line(logger: WrappedLogger, method: str, event: EventDict) -> str:
     priority = _PRIORITIES.get(str(event.get("level")), 6)
     return f"<{priority}>{_json(logger, method, event)!s}"
+
+
+def only_errors() -> None:
+    """For a command whose answer is what it prints: nothing but errors, on standard error."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )

@@ -74,10 +74,9 @@ class MessageReader(Generic[Key]):
 def table_reader(
     device_map: MqttMap, topic: StateTopic, setpoint: Setpoint | None
 ) -> MessageReader[Quantity]:
-    """For what reaches the site table. A power limit that is there and `null` is "no limit": the ceiling."""
-    ceiling_w = None if setpoint is None else setpoint.ceiling_w
+    """For what reaches the site table."""
     fields = [
-        _field(point.quantity, point, topic, ceiling_w if point.quantity is Quantity.SETPOINT else None)
+        _field(point.quantity, point, topic, _null_of(point, setpoint))
         for point in device_map.points_of(topic.name)
         if point.quantity is not None
     ]
@@ -88,6 +87,20 @@ def point_reader(device_map: MqttMap, topic: StateTopic) -> MessageReader[str]:
     """For every point of the topic, by name."""
     fields = [_field(point.name, point, topic, None) for point in device_map.points_of(topic.name)]
     return MessageReader(fields, plain=topic.format is Format.PLAIN, partial=topic.period_s is None)
+
+
+def one_point_reader(point: FieldPoint, topic: StateTopic, setpoint: Setpoint | None) -> MessageReader[str]:
+    """For one point alone: what is wrong with another says nothing of it."""
+    null = _null_of(point, setpoint)
+    plain, partial = topic.format is Format.PLAIN, topic.period_s is None
+    return MessageReader([_field(point.name, point, topic, null)], plain=plain, partial=partial)
+
+
+def _null_of(point: FieldPoint, setpoint: Setpoint | None) -> float | None:
+    """What `null` means: of a power limit "no limit", which is the ceiling; else nothing."""
+    if setpoint is None or point.quantity is not Quantity.SETPOINT:
+        return None
+    return setpoint.ceiling_w
 
 
 def _field(key: Key, point: FieldPoint, topic: StateTopic, null: float | None) -> _Field[Key]:

@@ -156,7 +156,7 @@ async def test_nobody_there_ends_with_69() -> None:
         ("modbus://127.0.0.1:502/1", "sim-metre", "did you mean sim-meter"),
         ("modbus://127.0.0.1:502", "sim-meter", "write modbus://HOST:PORT/UNIT"),
         ("mqtt:rack-1", "sim-meter", "the profile sim-meter speaks Modbus"),
-        ("mqtt:rack-1", "sim-gpu-rack", "only Modbus devices can be probed"),
+        ("mqtt:rack-1", "sim-gpu-rack", "--mqtt mqtt://host:1883 says where"),
         ("modbus://127.0.0.1:502/1", "no-such.toml", "cannot be read"),
     ],
 )
