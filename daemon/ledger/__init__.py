@@ -9,7 +9,15 @@ from daemon.ledger.intervals import Finished, IntervalBuilder
 from daemon.ledger.ledger import Ledger, Position
 from daemon.ledger.observation import CycleObservation, MeterReading
 from daemon.ledger.recorder import Recorder
-from daemon.ledger.records import EpochReason, GapReason, RecordError, TimeStatus, event
+from daemon.ledger.records import (
+    EpochReason,
+    GapReason,
+    RecordError,
+    TimeStatus,
+    correction,
+    event,
+    storage_loss,
+)
 from daemon.ledger.register import Baseline
 from daemon.ledger.tables import EpochState
 
@@ -29,5 +37,7 @@ __all__ = [
     "Recorder",
     "StoredRecord",
     "TimeStatus",
+    "correction",
     "event",
+    "storage_loss",
 ]

@@ -73,7 +73,31 @@ def payload_of(jws: str | bytes) -> dict[str, Any]:
     return members
 
 
-def verify_run(records: Sequence[StoredRecord], site: str, key: PublicKey) -> None:
+def check_record(record: StoredRecord, site: str, keys: Sequence[PublicKey]) -> dict[str, Any]:
+    """The members of a record that is what was signed under its identity, whatever stands beside it.
+
+    Raises:
+        LedgerDamagedError: it is not.
+    """
+    where = f"record {record.epoch}/{record.seq}"
+    if jws_hash(record.jws) != record.hash:
+        raise LedgerDamagedError(f"{where}: its hash is not that of its bytes")
+    try:
+        envelope = parse(record.jws.encode("ascii"))
+        key = next((key for key in keys if key.kid == envelope.header.kid), None)
+        if key is None:
+            raise LedgerDamagedError(f"{where}: signed by key {envelope.header.kid}, which is not the site's")
+        verify(envelope, key)
+        members = payload_of(record.jws)
+    except (SigningError, UnicodeEncodeError) as error:
+        raise LedgerDamagedError(f"{where}: {error}") from error
+    identity = (members.get("site"), members.get("epoch"), members.get("seq"))
+    if identity != (site, record.epoch, record.seq):
+        raise LedgerDamagedError(f"{where}: was signed as {identity}")
+    return members
+
+
+def verify_run(records: Sequence[StoredRecord], site: str, *keys: PublicKey) -> None:
     """Check consecutive records of one epoch: hashes, signatures, identities and links.
 
     The link of the first to its predecessor is not looked at, unless it is seq 1.
@@ -84,17 +108,7 @@ def verify_run(records: Sequence[StoredRecord], site: str, key: PublicKey) -> No
     before: StoredRecord | None = None
     for record in records:
         where = f"record {record.epoch}/{record.seq}"
-        if jws_hash(record.jws) != record.hash:
-            raise LedgerDamagedError(f"{where}: its hash is not that of its bytes")
-        try:
-            envelope = parse(record.jws.encode("ascii"))
-            verify(envelope, key)
-            members = payload_of(record.jws)
-        except (SigningError, UnicodeEncodeError) as error:
-            raise LedgerDamagedError(f"{where}: {error}") from error
-        identity = (members.get("site"), members.get("epoch"), members.get("seq"))
-        if identity != (site, record.epoch, record.seq):
-            raise LedgerDamagedError(f"{where}: was signed as {identity}")
+        members = check_record(record, site, keys)
         if before is not None and record.seq != before.seq + 1:
             raise LedgerDamagedError(f"{where}: follows record {before.seq}")
         if before is not None or record.seq == 1:

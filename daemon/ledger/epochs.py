@@ -1,5 +1,6 @@
 """What only an operator may decide: to go on in a new epoch. Asked of the daemon through its store."""
 
+import asyncio
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,7 @@ async def request_new_epoch(path: Path, reason: str) -> None:
     reason = " ".join(reason.split())
     if not 1 <= len(reason) <= LONGEST_REASON:
         raise NewEpochError(f"a reason has 1 to {LONGEST_REASON} characters, not {len(reason)}")
-    if not path.is_file():
+    if not await asyncio.to_thread(path.is_file):
         raise NewEpochError(f"{path}: there is no ledger here; is this the site.state_dir?")
     store = await Store.open(path)
     try:

@@ -5,15 +5,16 @@ record cannot be written whole the energy waits in the meter's register and come
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from daemon.ledger.grid import DAY_S, interval_start, minute_end
 from daemon.ledger.minutes import MinuteJudge
 from daemon.ledger.observation import CycleObservation
+from daemon.ledger.progress import Progress, dump_progress, load_progress
 from daemon.ledger.records import GapReason, Quality, TimeStatus, gap
 from daemon.ledger.register import Baseline, Energy, PointRegister
-from daemon.ledger.tally import FRESH_S, NOT_THE_SITE, PointTally, SiteTally
+from daemon.ledger.tally import FRESH_S, NOT_THE_SITE
 from daemon.timestamps import format_utc
 
 EARLIEST_S = 1_704_067_200
@@ -40,38 +41,29 @@ class Finished:
         return bool(self.bodies or self.baselines)
 
 
-@dataclass(slots=True)
-class _Progress:
-    """The interval in progress."""
-
-    site: SiteTally = field(default_factory=SiteTally)
-    points: dict[str, PointTally] = field(default_factory=dict)
-    stepped: bool = False
-    """The wall clock was stepped within it by more than is bearable."""
-    nudged: bool = False
-    """It was stepped by less."""
-
-    def point(self, name: str) -> PointTally:
-        return self.points.setdefault(name, PointTally())
-
-
 class IntervalBuilder:
     """Builds the bodies of `interval` and `gap` records and of `day_close` markers.
 
     A marker is `{"kind": "day_close", "day"}`; the ledger fills in what only the stored records tell.
     """
 
-    def __init__(self, interval_s: int, points: Sequence[str], baselines: Mapping[str, Baseline]) -> None:
+    def __init__(
+        self,
+        interval_s: int,
+        points: Sequence[str],
+        baselines: Mapping[str, Baseline],
+        progress: str | None = None,
+    ) -> None:
         """Continue from `baselines`, empty at the very first start.
 
         Args:
             interval_s: length of an interval; divides a day.
             points: device ids of the metered points, the site meter first.
             baselines: as stored with the last records.
+            progress: what `progress` said last; of another interval it is ignored.
         """
         self._interval_s = interval_s
         self._points = tuple(points)
-        self._progress = _Progress()
         self._minutes = MinuteJudge()
         self._last: CycleObservation | None = None
         self._watching_since = 0.0
@@ -80,6 +72,7 @@ class IntervalBuilder:
         stored = {baseline.next_start for baseline in baselines.values()}
         self._next_start = interval_start(max(stored), interval_s) if stored else None
         self._virgin = not stored
+        self._progress = load_progress(progress, self._next_start, self._minutes)
         longest_age_s = min(60.0, interval_s / 2)
         start = self._next_start or 0
         self._registers = {
@@ -98,6 +91,14 @@ class IntervalBuilder:
     def baselines(self) -> tuple[Baseline, ...]:
         """Where every point continues."""
         return tuple(self._registers[point].baseline for point in self._points)
+
+    def progress(self) -> str | None:
+        """What is counted of the interval in progress, to be kept for a restart; `None` = nothing yet.
+
+        A register needs none of it: what is lost with it is at most a part of what was seen in between.
+        """
+        start = self._next_start
+        return None if start is None else dump_progress(start, self._progress, self._minutes)
 
     def observe(self, seen: CycleObservation) -> Finished:
         """Take one cycle; returns what it finished, often nothing.
@@ -164,7 +165,7 @@ class IntervalBuilder:
                 register.clock_stepped(step_s)
             if self._virgin:
                 self._next_start = None
-                self._progress = _Progress()
+                self._progress = Progress()
             elif abs(step_s) > BEARABLE_STEP_S:
                 self._progress.stepped = True
             self._progress.nudged = True
@@ -232,7 +233,7 @@ class IntervalBuilder:
             yield self._record(point, start, end, seen)
         if end % DAY_S == 0:
             yield {"kind": "day_close", "day": format_utc(start)[:10]}
-        self._next_start, self._progress, self._virgin = end, _Progress(), False
+        self._next_start, self._progress, self._virgin = end, Progress(), False
         self._progress.site.note(seen.time_status)
 
     def _record(self, point: str, start: int, end: int, seen: CycleObservation) -> dict[str, Any]:

@@ -6,15 +6,28 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
+
 from daemon.clock import Clock
 from daemon.errors import ConfigurationError, LedgerDamagedError
-from daemon.ledger.chain import Head, Sealer, StoredRecord, payload_of, verify_run
+from daemon.ledger.chain import Head, Sealer, StoredRecord, payload_of
+from daemon.ledger.epochs import answered, requested
+from daemon.ledger.integrity import (
+    Audit,
+    Layout,
+    check_tail,
+    known_damage,
+    pass_damage,
+    remember_damage,
+    sound,
+)
 from daemon.ledger.merkle import day_root
-from daemon.ledger.records import EpochReason, RecordError
+from daemon.ledger.records import EpochReason, RecordError, check_body, event, storage_loss
 from daemon.ledger.register import Baseline
-from daemon.ledger.reissue import reissue
+from daemon.ledger.reissue import receipted, reissue, reissue_damaged
 from daemon.ledger.tables import (
     EpochState,
+    defer_bodies,
     insert_epoch,
     insert_receipt,
     insert_record,
@@ -22,16 +35,20 @@ from daemon.ledger.tables import (
     read_day,
     read_epochs,
     read_head,
+    read_receipted,
     read_records,
     replace_baselines,
     retire_epoch,
+    take_deferred,
 )
-from daemon.signing import MalformedError, PrivateKey, SigningError, parse
+from daemon.signing import MalformedError, PrivateKey, PublicKey, SigningError, parse
 from daemon.store import Store, Transaction
 from daemon.timestamps import format_utc
 
-TAIL = 256
-"""Records of the newest epoch that are verified at a start."""
+_RECEIPTED_LOOKED_AT = 512
+"""Last receipted records of an epoch in which every point has shown its register, unless it shows none."""
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +61,6 @@ class Position:
     """Of the newest epoch."""
     backlog: int
     """Records of all epochs that wait for a receipt."""
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """What an epoch says about its intervals; another layout needs another epoch."""
-
-    interval_s: int
-    points: tuple[str, ...]
-    """Metered points, the site meter first."""
 
 
 class Ledger:
@@ -69,10 +77,15 @@ class Ledger:
         self._clock = clock
         self._layout = layout
         self._epochs: tuple[EpochState, ...] = ()
+        self._newest: Head | None = None
+        """The newest record that was ever seen committed."""
+        self._reopened = store.reopened
+        self._audit = Audit()
         self.changed = asyncio.Event()
         """Set when records were appended; whoever delivers them clears it."""
         self.damage: str | None = None
-        """What was found damaged at this start; a new epoch was opened, curtailment goes on."""
+        """Which record is not what was signed, if one is: the ledger is not extended until an operator opens
+        a new epoch. What is appended meanwhile is kept unsigned and follows in that epoch."""
 
     @classmethod
     async def open(
@@ -101,33 +114,31 @@ class Ledger:
             ConfigurationError: the ledger belongs to another site or key.
             StoreError: it cannot be read or written.
         """
-        layout = Layout(interval_s, tuple(points))
-        ledger = cls(store, Sealer(site, fw, key), clock, layout)
+        ledger = cls(store, Sealer(site, fw, key), clock, Layout(interval_s, tuple(points)))
         await ledger.refresh()
         if not ledger.epochs:
             await ledger.open_epoch(EpochReason.NEW)
             return ledger
-        reason = await ledger._reason_for_new_epoch()
-        if reason is not None:
-            await ledger.open_epoch(reason, supersede=reason is EpochReason.STORAGE_LOSS)
+        await ledger._inspect()
+        await ledger.heed_operator()
         return ledger
 
-    async def _reason_for_new_epoch(self) -> EpochReason | None:
+    async def _inspect(self) -> None:
+        """Look at what an earlier run left."""
         newest = self.epochs[-1]
-        tail = await self.records(newest.epoch, max(1, newest.last_seq - TAIL + 1), TAIL)
-        self._check_owner(tail)
+        self._check_owner(await self.records(newest.epoch, newest.last_seq, 1))
+        known = await known_damage(self._store)
+        if known is not None:
+            self.damage = known.text
+            return
         try:
-            verify_run(tail, self._sealer.site, self._sealer.key.public())
-            opening = await self.records(newest.epoch, 1, 1)
-            members = payload_of(opening[0].jws)
-            layout = Layout(members["interval_s"], tuple(members["points"]))
-        except (LedgerDamagedError, MalformedError, LookupError) as error:
-            self.damage = str(error)
-            return EpochReason.STORAGE_LOSS
-        if layout == self._layout:
-            return None
-        changed = layout.interval_s != self._layout.interval_s
-        return EpochReason.INTERVAL_CHANGE if changed else EpochReason.OPERATOR
+            layout = await check_tail(self._store, newest, self.site, self._keys)
+        except LedgerDamagedError as error:
+            await self._freeze(str(error))
+            return
+        if layout != self._layout:
+            changed = layout.interval_s != self._layout.interval_s
+            await self.open_epoch(EpochReason.INTERVAL_CHANGE if changed else EpochReason.OPERATOR)
 
     def _check_owner(self, tail: Sequence[StoredRecord]) -> None:
         """Another site or key is a mistake of the configuration, no damage; nothing is written then."""
@@ -146,6 +157,61 @@ class Ledger:
             f"{self._sealer.site} by {self._sealer.key.kid}; another site.state_dir, or the site.id and "
             "keys.site of before, would be right"
         )
+
+    @property
+    def _keys(self) -> tuple[PublicKey, ...]:
+        return (self._sealer.key.public(),)
+
+    # --- is it what was signed? ---
+
+    async def audit(self) -> None:
+        """Verify the next records of the whole ledger, some milliseconds' worth.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        if self.damage is not None:
+            return
+        try:
+            await self._audit.step(self._store, self._epochs, self.site, self._keys)
+        except LedgerDamagedError as error:
+            await self._freeze(str(error))
+
+    async def _freeze(self, text: str) -> None:
+        """Extend it no more. What memory forgets at a restart the file remembers."""
+        self.damage = text
+        _log.error("the ledger is damaged and is not extended; curtailment goes on", damage=text)
+        async with self._store.transaction() as tx:
+            await remember_damage(tx, text)
+
+    async def heed_operator(self) -> None:
+        """Open a new epoch if an operator has asked for one.
+
+        Raises:
+            StoreError: the disk refused; the request waits.
+        """
+        request = await requested(self._store)
+        if request is not None:
+            damaged = self.damage is not None
+            await self.open_epoch(EpochReason.OPERATOR, supersede=damaged, note=request.reason)
+
+    async def _look_again(self, tx: Transaction) -> None:
+        """Before records are appended: is what was committed still there? Asked after the disk has failed.
+
+        Raises:
+            LedgerDamagedError: the tail is not what was signed; nothing is appended now.
+        """
+        reopened = self._store.reopened
+        if reopened == self._reopened:
+            return
+        epochs = await read_epochs(tx)
+        if epochs and self.damage is None:
+            try:
+                await check_tail(tx, epochs[-1], self.site, self._keys)
+            except LedgerDamagedError as error:
+                self.damage = str(error)
+                raise
+        self._reopened = reopened
 
     # --- what is there ---
 
@@ -168,7 +234,10 @@ class Ledger:
 
     async def refresh(self) -> None:
         """Read `epochs` and `position` anew: records may come in other people's transactions."""
+        head = await read_head(self._store)
         self._epochs = await read_epochs(self._store)
+        if head is not None and (self._newest is None or _order(head) > _order(self._newest)):
+            self._newest = head
 
     async def baselines(self) -> dict[str, Baseline]:
         """Where every point continues, by point; empty at the first start."""
@@ -207,12 +276,24 @@ class Ledger:
             StoreError: the disk refused; nothing is written.
         """
         async with self._within(tx) as inner:
+            await self._look_again(inner)
+            if self.damage is not None:
+                await remember_damage(inner, self.damage)
             if baselines and not await replace_baselines(inner, baselines):
                 return
-            await self._extend(inner, bodies)
+            if self.damage is not None:
+                await self._defer(inner, bodies)
+            else:
+                await self._extend(inner, bodies)
         self.changed.set()
         if tx is None:
             await self.refresh()
+
+    async def _defer(self, tx: Transaction, bodies: Sequence[Mapping[str, Any]]) -> None:
+        for body in bodies:
+            if body["kind"] != "day_close":
+                check_body(body)
+        await defer_bodies(tx, bodies)
 
     @asynccontextmanager
     async def _within(self, tx: Transaction | None) -> AsyncIterator[Transaction]:
@@ -226,6 +307,13 @@ class Ledger:
         head = await read_head(tx)
         if head is None:
             raise RecordError("the ledger has no epoch")
+        if self._newest is not None and _order(head) < _order(self._newest):
+            head = await self._begin(tx, EpochReason.STORAGE_LOSS, before=self._newest)
+            head = await self._add(
+                tx,
+                storage_loss(self._clock.wall(), self._newest.epoch, self._newest.seq, self._newest.hash),
+                head,
+            )
         for body in bodies:
             head = await self._add(tx, body, head)
 
@@ -262,6 +350,8 @@ class Ledger:
         newest_known: int = 0,
         before: Head | None = None,
         supersede: bool = False,
+        lost: Head | None = None,
+        note: str | None = None,
     ) -> int:
         """Begin a new epoch; returns its number.
 
@@ -271,23 +361,62 @@ class Ledger:
             before: the chain's end that it follows.
             supersede: unreceipted records will never be taken: keep them for audit only, and begin with
                 gaps in their place.
+            lost: a record of this site that the exchange holds and this store does not; told as an event.
+            note: an operator's reason; goes past a damage.
 
         Raises:
+            LedgerDamagedError: the ledger is damaged, and no operator has said to go past it.
             StoreError: the disk refused; nothing has changed.
         """
+        if self.damage is not None and note is None:
+            raise LedgerDamagedError(self.damage)
         async with self._store.transaction() as tx:
-            epochs = await read_epochs(tx)
-            newest = max([newest_known, *(state.epoch for state in epochs)])
-            now_s = self._clock.wall()
-            head = Head(max(int(now_s), newest + 1), 0, None)
-            tail = await self._retire(tx, epochs) if supersede else []
-            before = before or await self._end(tx, epochs, receipted=supersede)
-            await insert_epoch(tx, head.epoch)
-            for body in (self._opening(reason, now_s, before), *reissue(tail)):
-                head = await self._add(tx, body, head)
+            head = await self._begin(
+                tx, reason, newest_known=newest_known, before=before, supersede=supersede
+            )
+            if lost is not None:
+                head = await self._add(
+                    tx, storage_loss(self._clock.wall(), lost.epoch, lost.seq, lost.hash), head
+                )
+            if note is not None:
+                await self._go_past(tx, head, note)
+        self.damage = None
         self.changed.set()
         await self.refresh()
         return head.epoch
+
+    async def _begin(
+        self,
+        tx: Transaction,
+        reason: EpochReason,
+        *,
+        newest_known: int = 0,
+        before: Head | None = None,
+        supersede: bool = False,
+    ) -> Head:
+        epochs = await read_epochs(tx)
+        newest = max([newest_known, *(state.epoch for state in epochs)])
+        if self._newest is not None:
+            newest = max(newest, self._newest.epoch)
+        now_s = self._clock.wall()
+        head = Head(max(int(now_s), newest + 1), 0, None)
+        before = before or await self._end(tx, epochs, receipted=supersede)
+        again = await self._superseded(tx, epochs) if supersede else []
+        await insert_epoch(tx, head.epoch)
+        for body in (self._opening(reason, now_s, before), *again):
+            head = await self._add(tx, body, head)
+        return head
+
+    async def _go_past(self, tx: Transaction, head: Head, note: str) -> None:
+        """Tell why, and append what has waited."""
+        detail = {"reason": note, "damage": self.damage}
+        await pass_damage(tx, head.epoch)
+        await answered(tx)
+        for body in (event(self._clock.wall(), "new-epoch", detail), *await take_deferred(tx)):
+            head = await self._add(tx, body, head)
+
+    def _loss_of(self, lost: Head) -> dict[str, Any]:
+        return storage_loss(self._clock.wall(), lost.epoch, lost.seq, lost.hash)
 
     def _opening(self, reason: EpochReason, at_s: float, before: Head | None) -> dict[str, Any]:
         return {
@@ -309,15 +438,30 @@ class Ledger:
                 return Head(record.epoch, record.seq, record.hash)
         return None
 
-    async def _retire(self, tx: Transaction, epochs: Sequence[EpochState]) -> list[dict[str, Any]]:
-        """Retire every epoch with unreceipted records; returns the readable ones of these records."""
+    async def _superseded(self, tx: Transaction, epochs: Sequence[EpochState]) -> list[dict[str, Any]]:
+        """Retire every epoch with unreceipted records; returns the bodies that stand for these."""
         tail: list[StoredRecord] = []
         for state in epochs:
             if not state.retired and state.acked_seq < state.last_seq:
                 tail += await read_records(tx, state.epoch, state.acked_seq + 1)
                 await retire_epoch(tx, state.epoch)
-        # What is damaged on disk is lost; that is why an epoch is opened.
-        return [members for members in map(_readable, tail) if members is not None]
+        if self.damage is None:
+            return reissue([members for members in map(_readable, tail) if members is not None])
+        damage = await known_damage(tx)
+        # Bodies that wait unsigned cover what came after the damage was found.
+        baselines = await read_baselines(tx) if damage is None else damage.baselines
+        believed = self._sound(tail)
+        known = None
+        for state in epochs:
+            if state.acked_seq:
+                before = self._sound(await read_receipted(tx, state, _RECEIPTED_LOOKED_AT))
+                known = receipted(before, believed, state.acked_seq, self._layout) or known
+        if known is None:
+            known = receipted([], believed, 0, self._layout)
+        return reissue_damaged([members for _, members in believed], known, baselines, self._layout)
+
+    def _sound(self, records: Sequence[StoredRecord]) -> list[tuple[int, dict[str, Any]]]:
+        return [(record.seq, members) for record, members in sound(records, self.site, self._keys)]
 
     # --- receipts ---
 
@@ -331,6 +475,10 @@ class Ledger:
         """All receipts, oldest first."""
         rows = await self._store.fetch_all("SELECT jws FROM receipts ORDER BY epoch, through_seq")
         return [str(row[0]) for row in rows]
+
+
+def _order(head: Head) -> tuple[int, int]:
+    return head.epoch, head.seq
 
 
 def _readable(record: StoredRecord) -> dict[str, Any] | None:

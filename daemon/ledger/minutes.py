@@ -1,5 +1,6 @@
 """Compliance by clock minutes: mean power against the mean of max(limit, floor)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from daemon.ledger.grid import minute_end
@@ -27,6 +28,18 @@ class MinuteJudge:
     _judged_s: float = field(default=0.0, init=False)
     _drawn_ws: float = field(default=0.0, init=False)
     _allowed_ws: float = field(default=0.0, init=False)
+
+    def dump(self) -> list[float] | None:
+        """The minute in progress, for `load`; `None` = there is none."""
+        if self._end is None:
+            return None
+        return [self._end, self._judged_s, self._drawn_ws, self._allowed_ws]
+
+    def load(self, dumped: Sequence[float] | None) -> None:
+        """Go on with the minute that was dumped."""
+        if dumped is not None:
+            end, self._judged_s, self._drawn_ws, self._allowed_ws = dumped
+            self._end = int(end)
 
     def add(self, start_s: float, dur_s: float, power_w: float, allowed_w: float) -> None:
         """Count `dur_s` seconds from `start_s`, all within one clock minute, outside settling windows."""

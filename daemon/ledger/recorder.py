@@ -1,7 +1,9 @@
 """From the cycle to the disk: intervals are built at once and stored as soon as the disk takes them."""
 
 import asyncio
+import math
 from collections import deque
+from typing import Protocol
 
 import structlog
 
@@ -13,13 +15,31 @@ from daemon.ledger.observation import CycleObservation
 RETRY_S = 5.0
 """Between attempts while the disk refuses."""
 
+PROGRESS_S = 10.0
+"""How often the interval in progress is kept: what a power cut takes from its counts at most."""
+
+TEND_S = 1.0
+"""Between two looks at the ledger: the audit of 2 million records takes half a day."""
+
 _log = structlog.get_logger(__name__)
+
+
+class ProgressKeeper(Protocol):
+    """Keeps a text on disk, some time soon."""
+
+    def offer(self, value: str) -> None:
+        """This is the text now."""
 
 
 class Recorder:
     """Keeps the control cycle off the disk: `observe` never waits and never fails."""
 
-    def __init__(self, ledger: Ledger, builder: IntervalBuilder) -> None:
+    def __init__(
+        self, ledger: Ledger, builder: IntervalBuilder, keeper: ProgressKeeper | None = None
+    ) -> None:
+        """`keeper`: keeps the interval in progress over a restart."""
+        self._keeper = keeper
+        self._kept_s = -math.inf
         self._ledger = ledger
         self._builder = builder
         self._waiting: deque[Finished] = deque()
@@ -30,7 +50,7 @@ class Recorder:
     @property
     def failing(self) -> str | None:
         """Why records cannot be written now; the limit may not rise meanwhile. `None` = they can."""
-        return self._failing
+        return self._failing or self._ledger.damage
 
     def observe(self, seen: CycleObservation) -> None:
         """Take a cycle. What it finishes is stored by `run`, or by `flush`."""
@@ -38,6 +58,15 @@ class Recorder:
         if finished:
             self._waiting.append(finished)
             self._wake.set()
+        if seen.monotonic_s - self._kept_s >= PROGRESS_S:
+            self._kept_s = seen.monotonic_s
+            self.keep_progress()
+
+    def keep_progress(self) -> None:
+        """Offer the interval in progress to the keeper."""
+        progress = None if self._keeper is None else self._builder.progress()
+        if self._keeper is not None and progress is not None:
+            self._keeper.offer(progress)
 
     async def run(self) -> None:
         """Store what is finished until cancelled; what still waits then is for `flush`.
@@ -52,6 +81,16 @@ class Recorder:
             if not await self.flush():
                 self._wake.set()
                 await asyncio.sleep(RETRY_S)
+
+    async def tend(self) -> None:
+        """Until cancelled: heed an operator who asks for a new epoch, and verify the ledger bit by bit."""
+        while True:
+            try:
+                await self._ledger.heed_operator()
+                await self._ledger.audit()
+            except StoreError as error:
+                _log.debug("the ledger is not tended", error=str(error))
+            await asyncio.sleep(TEND_S)
 
     async def flush(self) -> bool:
         """Store all that is finished, in its order; `False` if the disk refused some."""

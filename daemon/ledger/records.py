@@ -236,6 +236,17 @@ def event(at_s: float, what: str, detail: Mapping[str, Any]) -> dict[str, Any]:
     return {"kind": "event", "at": format_utc(at_s), "what": what, "detail": dict(detail)}
 
 
+def storage_loss(at_s: float, epoch: int, seq: int, head_hash: str | None) -> dict[str, Any]:
+    """Body of the event that tells of a record of this site that its own store no longer holds."""
+    return event(at_s, "storage-loss", {"epoch": epoch, "seq": seq, "head_hash": head_hash})
+
+
+def correction(at_s: float, epoch: int, seq: int, wh: int, reason: str) -> dict[str, Any]:
+    """Body of a signed difference of `wh` to the energy of a record; it counts in the day of `at_s`."""
+    ref = {"epoch": epoch, "seq": seq}
+    return {"kind": "correction", "at": format_utc(at_s), "ref": ref, "wh": wh, "reason": reason}
+
+
 def gap(
     point: str,
     start_s: int,

@@ -1,6 +1,7 @@
 """The ledger's tables: rows in, rows out. What they mean is the ledger's business."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -65,6 +66,13 @@ async def read_records(rows: Rows, epoch: int, first_seq: int, count: int = -1) 
         (epoch, first_seq, count),
     )
     return [StoredRecord(*row) for row in found]
+
+
+async def read_receipted(rows: Rows, state: EpochState, count: int) -> list[StoredRecord]:
+    """The last `count` receipted records of an epoch, in order."""
+    return await read_records(
+        rows, state.epoch, max(1, state.acked_seq - count + 1), min(count, state.acked_seq)
+    )
 
 
 async def read_day(rows: Rows, day: str) -> list[StoredRecord]:
@@ -135,3 +143,17 @@ async def replace_baselines(tx: Transaction, baselines: Sequence[Baseline]) -> b
         ],
     )
     return True
+
+
+async def defer_bodies(tx: Transaction, bodies: Sequence[Mapping[str, Any]]) -> None:
+    """Keep bodies until they may be signed."""
+    await tx.executemany(
+        "INSERT INTO deferred (body) VALUES (?)", [(json.dumps(dict(body)),) for body in bodies]
+    )
+
+
+async def take_deferred(tx: Transaction) -> list[dict[str, Any]]:
+    """All bodies that wait, in their order; they wait no longer."""
+    rows = await tx.fetch_all("SELECT body FROM deferred ORDER BY number")
+    await tx.execute("DELETE FROM deferred")
+    return [json.loads(row[0]) for row in rows]

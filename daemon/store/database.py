@@ -43,13 +43,36 @@ class Kind:
     migrations: str
     """Package with the numbered SQL scripts."""
     pragmas: tuple[str, ...]
+    commits_per_checkpoint: int | None = None
+    """How often the log is brought into the file; `None` = SQLite's own way, which tells of no failure."""
 
 
 LEDGER = Kind(
     "daemon.store.migrations",
-    ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"),
+    (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "busy_timeout=5000",
+        "wal_autocheckpoint=0",
+    ),
+    commits_per_checkpoint=50,
 )
 """What is money: a commit is on the disk before it returns."""
+
+_PRIMARY = 0xFF
+"""Of the primary code in an extended SQLite code."""
+_OF_THE_DISK = frozenset(
+    {
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_READONLY,
+    }
+)
+"""After these a handle is not asked again."""
 
 
 async def connect_file(path: Path) -> Connection:
@@ -96,12 +119,23 @@ class Transaction:
 
 
 class Store:
-    """The open database. Reads and writes share one connection, so a read sees every commit before it."""
+    """The open database. Reads and writes share one connection, so a read sees every commit before it.
 
-    def __init__(self, connection: Connection, path: Path) -> None:
+    After a failure of the disk the file is opened anew before anything else is done: a second fsync of the
+    same handle may succeed although what the first one lost is not on the disk.
+    """
+
+    def __init__(self, connection: Connection, path: Path, connect: Connect, kind: Kind) -> None:
+        """Use `Store.open`."""
         self._connection = connection
+        self._connect = connect
+        self._kind = kind
         self._lock = asyncio.Lock()
+        self._suspect = False
+        self._commits = 0
         self.path = path
+        self.reopened = 0
+        """How often the file was opened anew: whoever remembers what was in it looks again."""
 
     @classmethod
     async def open(cls, path: Path, connect: Connect = connect_file, kind: Kind = LEDGER) -> "Store":
@@ -114,7 +148,7 @@ class Store:
             connection = await connect(path)
         except sqlite3.Error as error:
             raise StoreError(f"{path}: cannot be opened: {error}") from error
-        store = cls(connection, path)
+        store = cls(connection, path, connect, kind)
         try:
             for pragma in kind.pragmas:
                 await store._execute(f"PRAGMA {pragma}")
@@ -156,6 +190,7 @@ class Store:
             StoreError: the disk or SQLite refused; nothing of the transaction is stored.
         """
         async with self._lock:
+            await self._sound()
             tx = Transaction(self._connection)
             try:
                 await tx.execute("BEGIN IMMEDIATE")
@@ -163,10 +198,11 @@ class Store:
                 await tx.execute("COMMIT")
             except sqlite3.Error as error:
                 await self._roll_back()
-                raise StoreError(f"{self.path}: {error}") from error
+                raise self._refusal(error) from error
             except BaseException:
                 await self._roll_back()
                 raise
+            await self._checkpoint()
 
     async def _roll_back(self) -> None:
         """Leave no transaction open, wherever it was interrupted; a cancelled COMMIT may have been done."""
@@ -174,21 +210,70 @@ class Store:
         with suppress(sqlite3.Error):
             await Transaction(self._connection).execute("ROLLBACK")
 
+    def _refusal(self, error: sqlite3.Error) -> StoreError:
+        code = getattr(error, "sqlite_errorcode", None)
+        # A connection that is gone says so without a code.
+        if code is None or code & _PRIMARY in _OF_THE_DISK:
+            self._suspect = True
+        return StoreError(f"{self.path}: {error}")
+
+    async def _sound(self) -> None:
+        """Open the file anew if its handle has failed.
+
+        Raises:
+            StoreError: it cannot be opened; the next to come tries again.
+        """
+        if not self._suspect:
+            return
+        try:
+            fresh = await self._connect(self.path)
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path}: cannot be opened anew: {error}") from error
+        try:
+            for pragma in self._kind.pragmas:
+                await Transaction(fresh).fetch_one(f"PRAGMA {pragma}")
+            await Transaction(fresh).fetch_one("SELECT count(*) FROM sqlite_schema")
+        except sqlite3.Error as error:
+            await _closed(fresh)
+            raise StoreError(f"{self.path}: cannot be opened anew: {error}") from error
+        except BaseException:
+            await _closed(fresh)
+            raise
+        # The old handle is closed after the new one has been opened: the last to be closed would bring the
+        # log into the file, with an fsync of the handle that has failed.
+        old, self._connection = self._connection, fresh
+        self._suspect = False
+        self.reopened += 1
+        await _closed(old)
+
+    async def _checkpoint(self) -> None:
+        """Bring the log into the file now and then. What is committed stays so if that fails."""
+        every = self._kind.commits_per_checkpoint
+        self._commits += 1
+        if every is None or self._commits % every:
+            return
+        try:
+            await Transaction(self._connection).fetch_one("PRAGMA wal_checkpoint(PASSIVE)")
+        except sqlite3.Error as error:
+            self._refusal(error)
+
     async def fetch_one(self, sql: str, parameters: Sequence[Any] = ()) -> Row | None:
         """The first row of a query on what is committed, or `None`."""
         async with self._lock:
+            await self._sound()
             try:
                 return await Transaction(self._connection).fetch_one(sql, parameters)
             except sqlite3.Error as error:
-                raise StoreError(f"{self.path}: {error}") from error
+                raise self._refusal(error) from error
 
     async def fetch_all(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
         """All rows of a query on what is committed."""
         async with self._lock:
+            await self._sound()
             try:
                 return await Transaction(self._connection).fetch_all(sql, parameters)
             except sqlite3.Error as error:
-                raise StoreError(f"{self.path}: {error}") from error
+                raise self._refusal(error) from error
 
     async def give_back(self) -> None:
         """Give the space of deleted rows back to the file system (of a kind with `auto_vacuum`).
@@ -208,7 +293,13 @@ class Store:
     async def close(self) -> None:
         """Close the file; a transaction in progress is finished first."""
         async with self._lock:
-            await self._connection.close()
+            await _closed(self._connection)
+
+
+async def _closed(connection: Connection) -> None:
+    # Closing brings the log into the file; when that fails the log stays, and the next to open reads it.
+    with suppress(sqlite3.Error):
+        await connection.close()
 
 
 def _statements(script: str) -> list[str]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from daemon.ledger import StoredRecord
 
-MAX_RECORDS = 1_000
-MAX_BYTES = 1_000_000
-"""Of lines, unpacked; so no body passes the contract's 1 MiB even if it does not compress at all."""
+MAX_RECORDS = 500
+MAX_BYTES = 256 * 1024
+"""Of the lines, unpacked."""
 
 RECORDS_TYPE = "application/jose-seq"
 

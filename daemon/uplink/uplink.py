@@ -12,7 +12,7 @@ import structlog
 from daemon.clock import Clock, Entropy
 from daemon.config.settings import Settlement
 from daemon.errors import StoreError
-from daemon.ledger import EpochReason, EpochState, Head, Ledger, event
+from daemon.ledger import EpochReason, EpochState, Head, Ledger, event, storage_loss
 from daemon.signing import PrivateKey, PublicKey
 from daemon.uplink.answers import Later, Missing, Refused, Taken, TooLarge, Unauthorized, Verdict, judge
 from daemon.uplink.backoff import delay_s
@@ -36,6 +36,9 @@ class UplinkAlarm(StrEnum):
     UNEXPECTED = "exchange-unexpected"
     """An answer that the contract does not know."""
 
+
+COMPARE_EVERY_S = 3600.0
+"""Between two comparisons of the heads, while nothing else asks for one."""
 
 _PASSING = (
     UplinkAlarm.UNREACHABLE,
@@ -72,8 +75,20 @@ class Uplink:
         key: PrivateKey,
         clock: Clock,
         entropy: Entropy,
+        offset_s: float = 0.0,
     ) -> None:
-        """Deliver `ledger` through `http`, which its owner closes; `key` is the site's."""
+        """Deliver `ledger` through `http`, which its owner closes.
+
+        Args:
+            ledger: what is delivered.
+            http: the way to the exchange.
+            settings: where it is, and whose receipts count.
+            key: the site's.
+            clock: both clocks are used.
+            entropy: for back-offs and request ids.
+            offset_s: how long new records wait, so that many sites do not upload in the same second.
+        """
+        self._offset_s = offset_s
         self._ledger = ledger
         self._client = ExchangeClient(http, settings, ledger.site, key, clock, entropy)
         self._receipt_keys = {each.kid: PublicKey.from_jwk(each.kid, each.jwk) for each in settings.keys}
@@ -81,6 +96,8 @@ class Uplink:
         self._clock = clock
         self._entropy = entropy
         self._compared = False
+        """Whether heads were compared since the last connection, and within `COMPARE_EVERY_S`."""
+        self._compared_s = clock.monotonic()
         self._resend: dict[int, int] = {}
         """By epoch: next of the records to send again though they were acknowledged."""
         self._replacements: set[int] = set()
@@ -95,11 +112,13 @@ class Uplink:
     async def run(self) -> None:
         """Deliver until cancelled."""
         failures = 0
+        await asyncio.sleep(self._offset_s)
         while True:
             self._ledger.changed.clear()
             try:
                 step = await self._step()
             except UnreachableError as error:
+                self._compared = False
                 self._alarm(UplinkAlarm.UNREACHABLE, f"the exchange does not answer: {error}")
                 step = _Wait()
             except StoreError as error:
@@ -110,15 +129,30 @@ class Uplink:
                     failures = 0
                 case _Step.IDLE:
                     failures = 0
-                    await self._ledger.changed.wait()
+                    await self._idle()
                 case _Wait(retry_after_s):
                     failures += 1
                     await asyncio.sleep(delay_s(failures, retry_after_s, self._entropy))
                 case _:
                     assert_never(step)
 
+    async def _idle(self) -> None:
+        """Until there are new records, or heads are to be compared."""
+        due_s = self._compared_s + COMPARE_EVERY_S - self._clock.monotonic()
+        try:
+            async with asyncio.timeout(max(due_s, 0.0)):
+                await self._ledger.changed.wait()
+        except TimeoutError:
+            self._compared = False
+            return
+        await asyncio.sleep(self._offset_s)
+
     async def _step(self) -> _Step | _Wait:
         await self._ledger.refresh()
+        if self._ledger.damage is not None:
+            return _Wait()  # the ledger's own alarm tells it
+        if self._clock.monotonic() - self._compared_s >= COMPARE_EVERY_S:
+            self._compared = False
         if not self._compared:
             return await self._compare()
         delivery = await self._next()
@@ -261,6 +295,7 @@ class Uplink:
         ours = self._state_of(head.epoch) if head.seq else (acked[-1] if acked else None)
         standing = compare(theirs, ours, await self._ledger.hash_of(head.epoch, head.seq))
         again, self._compared = self._compared, True
+        self._compared_s = self._clock.monotonic()
         match standing:
             case Standing.BEHIND:
                 await self._compare_all()
@@ -313,15 +348,17 @@ class Uplink:
         unsent = [state for state in self._ledger.epochs if state.acked_seq < state.sendable_seq]
         if all(state.epoch > head.epoch for state in (*unsent, self._ledger.epochs[-1])):
             # Ours come after it, so they will be taken as they are.
-            detail = {"epoch": head.epoch, "seq": head.seq, "head_hash": head.hash}
-            await self._ledger.append([event(self._clock.wall(), "storage-loss", detail)])
-            _log.warning("the exchange holds an epoch that this store does not", **detail)
+            await self._ledger.append([storage_loss(self._clock.wall(), head.epoch, head.seq, head.hash)])
+            _log.warning("the exchange holds an epoch that this store does not", epoch=head.epoch)
             return
         await self._reopen(EpochReason.STORAGE_LOSS, head, "it holds an epoch that this store has not")
 
     async def _reopen(self, reason: EpochReason, head: Head, why: str) -> None:
         self._alarm(UplinkAlarm.REFUSED, f"a new epoch is opened ({reason.value}): {why}")
-        epoch = await self._ledger.open_epoch(reason, newest_known=head.epoch, before=head, supersede=True)
+        lost = None if reason is EpochReason.FORK else head
+        epoch = await self._ledger.open_epoch(
+            reason, newest_known=head.epoch, before=head, supersede=True, lost=lost
+        )
         self._replacements.add(epoch)
 
     # --- alarms ---

@@ -2,15 +2,17 @@
 
 import asyncio
 import random
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from daemon.errors import ConfigurationError, StoreError
+from daemon.errors import ConfigurationError, LedgerDamagedError, StoreError
 from daemon.ledger import Baseline, EpochReason, IntervalBuilder, Ledger, Recorder, event
 from daemon.ledger.chain import payload_of, verify_run
+from daemon.ledger.epochs import request_new_epoch
 from daemon.ledger.merkle import day_root
 from daemon.ledger.records import RecordError
 from daemon.signing import PrivateKey
@@ -186,13 +188,92 @@ async def test_a_damaged_tail_is_not_extended(store: Store, damage: str) -> None
     site = MeteredSite()
     site.run(1500)
     await ledger.append(site.bodies, baselines=list(site.saved.values()))
+    seq = ledger.position.seq
     async with store.transaction() as tx:
         await tx.execute(damage)
-    ledger = await opened(store)
-    newest = await ledger.records(ledger.position.epoch, 1, 100)
-    assert ledger.damage is not None
-    assert payload_of(newest[0].jws)["reason"] == "storage-loss"
+    for _ in range(2):
+        ledger = await opened(store)
+        assert re.search(rf"record {MIDNIGHT}/[134]:", ledger.damage or "")
+        await ledger.append([event(MIDNIGHT, "hold", {})])
+        assert ledger.position.seq == seq
+    with pytest.raises(LedgerDamagedError):
+        await ledger.open_epoch(EpochReason.FORK, supersede=True)
+
+
+@pytest.mark.parametrize("receipted", [0, 3, 8])
+@pytest.mark.parametrize("edited", [[2], [4], [5, 6, 7], [13], [14], [15], [11, 15]])
+async def test_an_operator_goes_past_a_damage_and_no_interval_and_no_energy_is_lost(
+    store: Store, edited: list[int], receipted: int
+) -> None:
+    clock = HandClock(MIDNIGHT)
+    ledger = await opened(store, clock=clock, points=("poi", "feeder"))
+    site = MeteredSite(points=("poi", "feeder"))
+    site.run(2100)
+    await ledger.append(site.bodies, baselines=list(site.saved.values()))
+    assert ledger.position.seq == 15
+    if receipted:
+        await ledger.store_receipt(MIDNIGHT, receipted, "receipt")
+    good = [payload_of(record.jws) for record in await ledger.records(MIDNIGHT, 1, receipted)]
+    async with store.transaction() as tx:
+        for seq in edited:
+            await tx.execute("UPDATE records SET jws = replace(jws, '.', '.e') WHERE seq = ?", (seq,))
+    ledger = await opened(store, clock=clock, points=("poi", "feeder"))
+    assert f"{MIDNIGHT}/{edited[0]}:" in (ledger.damage or "")
+    # What ends meanwhile waits.
+    waited = len(site.bodies)
+    site.run(600)
+    await ledger.append(site.bodies[waited:], baselines=list(site.saved.values()))
+    assert ledger.position.seq == 15
+    await request_new_epoch(store.path, "the file was edited by hand")
+    ledger = await opened(store, clock=clock, points=("poi", "feeder"))
+    assert ledger.damage is None
     assert ledger.epochs[0].retired
+    again = [payload_of(record.jws) for record in await ledger.records(ledger.position.epoch, 1, 100)]
+    told = next(each for each in again if each["kind"] == "event" and each["what"] == "new-epoch")
+    assert told["detail"]["reason"] == "the file was edited by hand"
+    assert f"{MIDNIGHT}/{edited[0]}" in told["detail"]["damage"]
+    assert again[0]["reason"] == "operator"
+    for point in site.points:
+        counted = audit(bodies_of([*good, *again]), 300, point)
+        # The very first reading is in a record that may be lost, with the first interval's energy.
+        lost_wh = (
+            site.records(point)[0]["wh"] if receipted < 2 and site.points[0] == point and 2 in edited else 0
+        )
+        assert counted == sum(each["wh"] for each in site.records(point)) - lost_wh
+    await opened(store, clock=clock, points=("poi", "feeder"))
+    ledger = await opened(store, clock=clock, points=("poi", "feeder"))
+    for _ in range(3):
+        await ledger.audit()
+    assert ledger.damage is None
+    assert len(ledger.epochs) == 2
+
+
+async def test_an_edited_record_of_long_ago_is_found_while_the_site_runs(store: Store) -> None:
+    ledger = await opened(store)
+    await ledger.append([event(MIDNIGHT, "note", {"n": number}) for number in range(700)])
+    async with store.transaction() as tx:
+        await tx.execute("UPDATE records SET jws = replace(jws, '.', '.e') WHERE seq = 120")
+    ledger = await opened(store)
+    before = ledger.damage
+    for _ in range(4):
+        await ledger.audit()
+    assert before is None
+    assert f"{MIDNIGHT}/120:" in (ledger.damage or "")
+    ledger = await opened(store)
+    assert f"{MIDNIGHT}/120:" in (ledger.damage or "")
+
+
+async def test_a_store_that_is_behind_what_was_committed_begins_a_new_epoch(store: Store) -> None:
+    ledger = await opened(store)
+    await ledger.append([event(MIDNIGHT, "note", {"n": number}) for number in range(5)])
+    async with store.transaction() as tx:
+        await tx.execute("DELETE FROM records WHERE seq > 4")
+    await ledger.append([event(MIDNIGHT, "after", {})])
+    (before, after) = ledger.epochs
+    assert (before.last_seq, after.last_seq) == (4, 3)
+    opening, lost, last = [payload_of(record.jws) for record in await ledger.records(after.epoch, 1, 9)]
+    assert (opening["reason"], opening["before"]["seq"]) == ("storage-loss", 6)
+    assert (lost["what"], lost["detail"]["seq"], last["what"]) == ("storage-loss", 6, "after")
 
 
 async def test_a_superseded_epoch_is_told_again_as_gaps_with_the_same_energy(store: Store) -> None:
