@@ -9,13 +9,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
+import structlog
+
 from daemon.clock import Clock
 from daemon.commands import journal
 from daemon.commands.answers import Answer, Outcome, compose
-from daemon.commands.execution import Execution, execute, take_quota
+from daemon.commands.execution import Execution, execute, refusal, take_quota
 from daemon.commands.kept import Kept
 from daemon.commands.orders import Lease
-from daemon.commands.refusals import RefusalNews
+from daemon.commands.refusals import RefusalLog, RefusalNews
 from daemon.commands.site import AuditLedger, Outlet, Site
 from daemon.commands.verdicts import (
     Admitted,
@@ -35,6 +37,8 @@ from daemon.signing import PrivateKey
 from daemon.store import Store, Transaction
 
 _PRUNE_EVERY_S = 60.0
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ class CommandDesk:
         self._outlet = outlet
         self._kept = kept
         self._waiting = list(waiting)
-        self._news = RefusalNews()
+        self._news, self._lines = RefusalNews(), RefusalLog()
         self._measured_seqs: dict[str, int] = {}
         self._next_prune_s = clock.monotonic()
         self._lock = asyncio.Lock()
@@ -116,6 +120,10 @@ class CommandDesk:
     def trust(self, verifier: Verifier) -> None:
         """Judge by other keys from now on."""
         self._verifier = verifier
+
+    def claimed_signer(self, lane: Lane, payload: bytes) -> str | None:
+        """The trusted key that a message names, unverified; `None` = none that may speak in this lane."""
+        return self._verifier.claimed_signer(lane, payload)
 
     async def receive(
         self, lane: Lane, payload: bytes, *, retained: bool = False, arrived_s: float | None = None
@@ -245,6 +253,8 @@ class CommandDesk:
     ) -> _Taken:
         if refused.uses_seq is not None:
             await journal.take_seq(tx, message.kid, message.lane.typ, refused.uses_seq)
+            # Only these: no broker can bring one of them twice, so only the key's owner fills the ledger.
+            await self._ledger.append([refusal(message, refused, self._clock.wall())], tx=tx)
         if refused.jti is None or message.lane is Lane.LEASE:
             return _Taken(refused=refused)
         outcome = Outcome.rejected(refused.reason, refused.detail)
@@ -265,6 +275,9 @@ class CommandDesk:
     def _tell(self, lane: Lane, payload: bytes, taken: _Taken) -> None:
         if taken.refused is not None:
             self._outlet.refused(lane.value, taken.refused.reason.value)
+            line = self._lines.line(lane, taken.refused, self._clock.monotonic())
+            if line is not None:
+                _log.warning("order refused", **line)
             event = self._news.event(lane, payload, taken.refused, self._clock.wall())
             if event is not None:
                 self._outlet.event(event)

@@ -9,7 +9,7 @@ from daemon.commands.answers import Outcome
 from daemon.commands.kept import Kept
 from daemon.commands.orders import Exclusion, Hold, OperatorLimit
 from daemon.commands.site import Site
-from daemon.commands.verdicts import Command, TakeQuota
+from daemon.commands.verdicts import Authentic, Command, Refused, TakeQuota
 from daemon.commands.words import READ_ONLY, Op
 from daemon.timestamps import format_utc
 
@@ -54,6 +54,19 @@ def execute(command: Command, kept: Kept, site: Site, now_s: float) -> Execution
     return replace(
         execution, audit={"kind": "event", "at": format_utc(now_s), "what": "command", "detail": detail}
     )
+
+
+def refusal(message: Authentic, refused: Refused, now_s: float) -> dict[str, Any]:
+    """The ledger's record of an order that its sender may give, and that is not carried out."""
+    body = message.body or {}
+    detail = {
+        "op": str(body["op"])[:64] if message.lane.commands else message.lane.value,
+        "kid": message.kid,
+        "jti": refused.jti,
+        "hash": message.envelope.hash,
+        "reason": refused.reason.value,
+    }
+    return {"kind": "event", "at": format_utc(now_s), "what": "refused", "detail": detail}
 
 
 def _executed(command: Command, kept: Kept, site: Site) -> Execution:

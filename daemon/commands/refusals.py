@@ -1,13 +1,17 @@
-"""Telling of refused messages without letting a flood of them become one of events."""
+"""Telling of refused messages without letting a flood of them become one of events or log lines."""
 
 from typing import Any
 
 from daemon.commands.verdicts import Refused
-from daemon.commands.words import Lane
+from daemon.commands.words import Lane, Reason
 from daemon.signing import jws_hash
 from daemon.timestamps import format_utc
 
 EVENTS_PER_S = 10
+LINES_PER_MINUTE = 10
+
+Source = tuple[Lane, str | None]
+"""A topic, and the trusted key in whose name the message came; all other names are one source."""
 
 
 class RefusalNews:
@@ -38,3 +42,30 @@ class RefusalNews:
             event["suppressed"] = self._suppressed
             self._suppressed = 0
         return event
+
+
+class RefusalLog:
+    """Log lines for refusals: at most ten a minute of one source, the next says how many were left out."""
+
+    def __init__(self) -> None:
+        self._minute = -1
+        self._told: dict[Source, int] = {}
+        self._left_out: dict[Source, int] = {}
+
+    def line(self, lane: Lane, refused: Refused, monotonic_s: float) -> dict[str, Any] | None:
+        """The members of the log line for this refusal, or `None` if there were too many."""
+        if int(monotonic_s // 60) != self._minute:
+            self._minute, self._told = int(monotonic_s // 60), {}
+        source = lane, None if refused.reason is Reason.UNKNOWN_KEY else refused.kid
+        if self._told.get(source, 0) >= LINES_PER_MINUTE:
+            self._left_out[source] = self._left_out.get(source, 0) + 1
+            return None
+        self._told[source] = self._told.get(source, 0) + 1
+        line: dict[str, Any] = {"topic": lane.value, "reason": refused.reason.value, "kid": refused.kid}
+        line |= (
+            {"detail": refused.detail}
+            if refused.jti is None
+            else {"detail": refused.detail, "jti": refused.jti}
+        )
+        left_out = self._left_out.pop(source, 0)
+        return line if not left_out else {**line, "suppressed": left_out}

@@ -35,6 +35,10 @@ MAX_AHEAD_S = 24 * 3600
 """How far a `seq` may be ahead: one beyond would shut its key out for as long."""
 MAX_REV_JUMP = 10**6
 MAX_UNTIL_S = 31 * 24 * 3600
+MAX_HEADER_BYTES = 1024
+"""base64url of the longest header that is read, and more."""
+MAX_HEADERS = 256
+"""Headers whose signer is remembered."""
 
 _JTI = re.compile(forms.UUID_FORM)
 _NOT_YET = frozenset({Op.RESTART, Op.FLUSH, Op.RELOAD})
@@ -46,6 +50,27 @@ class Verifier:
     def __init__(self, site: str, keys: Iterable[TrustedKey]) -> None:
         self.site = site
         self._keys = {trusted.key.kid: trusted for trusted in keys}
+        self._headers: dict[bytes, str | None] = {}
+
+    def claimed_signer(self, lane: Lane, payload: bytes) -> str | None:
+        """The key of this site that a message names and that may speak here, unverified; `None` = none.
+
+        Costs little: a sender's header is the same text each time, and is remembered.
+        """
+        header = payload[: payload.find(b".", 0, MAX_HEADER_BYTES) + 1]
+        if header not in self._headers:
+            if len(self._headers) >= MAX_HEADERS:
+                self._headers.clear()
+            self._headers[header] = self._named_in(header)
+        kid = self._headers[header]
+        return kid if kid is not None and self._keys[kid].role is lane.role else None
+
+    def _named_in(self, header: bytes) -> str | None:
+        try:
+            kid = parse(header + b".").header.kid
+        except MalformedError:
+            return None
+        return kid if kid in self._keys else None
 
     def command_lane(self, payload: bytes) -> Lane:
         """Where a command that came without a topic belongs: its key's role; unreadable ones anywhere."""

@@ -62,7 +62,10 @@ class Metrics:
         self._over = _Totals("quotawatt_over_limit_seconds", "Seconds above max(limit, floor).", ())
         self._polls = _Totals("quotawatt_polls", "Polls by result.", ("result",))
         self._refused = _Totals("quotawatt_messages_refused", "Refused messages.", ("topic", "reason"))
-        for totals in (self._over, self._polls, self._refused):
+        self._dropped = _Totals(
+            "quotawatt_messages_dropped", "Messages that came faster than they could be taken.", ("topic",)
+        )
+        for totals in (self._over, self._polls, self._refused, self._dropped):
             registry.register(totals)
         self._over.values[()] = 0.0
         self._power.set(_ABSENT)
@@ -105,6 +108,10 @@ class Metrics:
     def messages_refused(self, totals: Mapping[tuple[str, str], int]) -> None:
         """Refused messages by (topic, reason) since the start."""
         self._refused.values = {key: float(count) for key, count in totals.items()}
+
+    def messages_dropped(self, totals: Mapping[str, int]) -> None:
+        """Messages by topic, since the start, for which there was no room or no time."""
+        self._dropped.values = {(topic,): float(count) for topic, count in totals.items()}
 
     def ledger(self, seq: int, acked_seq: int) -> None:
         """Newest record and newest receipted record of the epoch."""

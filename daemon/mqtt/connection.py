@@ -5,6 +5,7 @@ during a short cut arrives after it.
 """
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,12 +15,14 @@ from typing import Any
 import aiomqtt
 import structlog
 from aiomqtt.exceptions import MqttConnectError
+from paho.mqtt.client import MQTTMessage
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from daemon.clock import Entropy
 from daemon.config.settings import Mqtt, MqttProtocol
+from daemon.mqtt.dispatch import Dispatch
 from daemon.mqtt.outgoing import Outbound, Outgoing
 from daemon.mqtt.tls import tls_context
 from drivers.ports import TopicHandler
@@ -31,8 +34,8 @@ KEEPALIVE_S = 15
 CALL_S = 5.0
 """How long the broker may take to answer; one that closes on a version that it does not know is seen
 only by its silence."""
-MAX_BACKOFF_S = 30.0
-MAX_INCOMING = 10_000
+MAX_BACKOFF_S = 4.0
+"""However long the broker was gone: it is back in use within 5 s of its return."""
 _IN_FLIGHT = 8  # aiomqtt warns above ten
 
 _log = structlog.get_logger()
@@ -81,7 +84,7 @@ class MqttConnection:
         self._client_id = client_id
         self._entropy = entropy
         self._will = will
-        self._handlers: list[tuple[str, TopicHandler]] = []
+        self._dispatch = Dispatch()
         self._unsubscribed: list[str] = []
         self._outbound = Outbound()
         self._wake = asyncio.Event()
@@ -103,7 +106,7 @@ class MqttConnection:
         self._on_connected.append(call)
 
     def subscribe(self, topic_filter: str, handler: TopicHandler) -> None:
-        self._handlers.append((topic_filter, handler))
+        self._dispatch.add(topic_filter, handler)
         self._unsubscribed.append(topic_filter)
         self._wake.set()
 
@@ -202,7 +205,7 @@ class MqttConnection:
             return error
         raise AssertionError("serving ends with an error only")
 
-    def _client(self, protocol: MqttProtocol) -> aiomqtt.Client:
+    def _client(self, protocol: MqttProtocol) -> "_Client":
         settings, last_will = self._settings, self._will()
         kept = self._client_id is not None
         version: dict[str, Any] = {"protocol": aiomqtt.ProtocolVersion.V311, "clean_session": not kept}
@@ -215,6 +218,7 @@ class MqttConnection:
                 "properties": session,
             }
         return _Client(
+            self._deliver,
             settings.host,
             settings.port,
             username=settings.username,
@@ -225,18 +229,17 @@ class MqttConnection:
             else aiomqtt.Will(last_will.topic, last_will.payload, 1, retain=True),
             timeout=CALL_S,
             keepalive=KEEPALIVE_S,
-            max_queued_incoming_messages=MAX_INCOMING,
             tls_context=tls_context(settings),
             **version,
         )
 
-    async def _serve(self, client: aiomqtt.Client) -> None:
+    async def _serve(self, client: "_Client") -> None:
         """Until the connection ends.
 
         Raises:
             MqttError: how it ended.
         """
-        self._unsubscribed = [topic_filter for topic_filter, _ in self._handlers]
+        self._unsubscribed = list(self._dispatch.filters)
         await self._subscribe_new(client)
         self.state = LinkState.CONNECTED
         self._warned = False
@@ -246,7 +249,7 @@ class MqttConnection:
         ended: Exception = aiomqtt.MqttError("the connection ended")
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._read(client), name="mqtt reader")
+                group.create_task(client.ended(), name="mqtt reader")
                 group.create_task(self._write(client, group), name="mqtt writer")
         except* aiomqtt.MqttError as errors:
             ended = errors.exceptions[0]
@@ -263,11 +266,10 @@ class MqttConnection:
             if any(map(_refused, codes)):
                 _log.warning("broker refuses the subscription", topic=topic_filter)
 
-    async def _read(self, client: aiomqtt.Client) -> None:
-        async for message in client.messages:
-            for topic_filter, handler in self._handlers:
-                if message.topic.matches(topic_filter):
-                    handler(str(message.topic), message.payload, message.retain)
+    def _deliver(self, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001  as TopicHandler
+        route = self._dispatch.route(topic.encode())
+        for handler in route[1] if route is not None else ():
+            handler(topic, payload, retained)
 
     async def _write(self, client: aiomqtt.Client, group: asyncio.TaskGroup) -> None:
         loop, slots = asyncio.get_running_loop(), asyncio.Semaphore(_IN_FLIGHT)
@@ -323,7 +325,27 @@ class _ClosedError(aiomqtt.MqttError):
 
 
 class _Client(aiomqtt.Client):
-    """Notices a connection that is closed before CONNACK; aiomqtt 2.5 waits its whole time-out."""
+    """Hands messages on as they come, and notices a connection that is closed before CONNACK.
+
+    aiomqtt 2.5 would queue messages, at 60 µs and more for each, and wait its whole time-out.
+    """
+
+    def __init__(self, deliver: TopicHandler, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._deliver = deliver
+
+    async def ended(self) -> None:
+        """Wait for the end of the connection.
+
+        Raises:
+            MqttError: how it ended.
+        """
+        await asyncio.shield(self._disconnected)
+        raise _ClosedError("the connection ended")
+
+    def _on_message(self, _client: object, _userdata: object, message: MQTTMessage) -> None:
+        with contextlib.suppress(UnicodeDecodeError):  # a topic that is no text is nobody's
+            self._deliver(message.topic, bytes(message.payload), message.retain)
 
     def _on_disconnect(self, *args: Any, **kwargs: Any) -> None:
         if not self._connected.done():

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -15,54 +14,74 @@ from daemon.commands.words import Lane
 from daemon.errors import StoreError
 from daemon.mqtt.port import BrokerLink
 from daemon.mqtt.topics import Topics
+from daemon.mqtt.waiting_orders import Arrived, WaitingOrders
 from daemon.signing import dumps
 from drivers.ports import TopicBus
 
 JOSE = "application/jose"
-MAX_WAITING = 1000
+_NAP_S = 0.02
+"""A budget that is used up fills in steps of at most this: another topic's message does not wait longer."""
 
 _log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class _Arrived:
-    lane: Lane
-    payload: bytes
-    retained: bool
-    wall_s: float
-
-
 class OrderIntake:
-    """Hands orders from the broker to the desk, one after the other."""
+    """Hands orders from the broker to the desk, one after the other, the most urgent first.
 
-    def __init__(self, bus: TopicBus, topics: Topics, clock: Clock) -> None:
+    Args:
+        bus: where they come from.
+        topics: the site's.
+        clock: for the moment of arrival.
+        signer: who a message of a lane claims to be signed by, if that is a key of the site's.
+    """
+
+    def __init__(
+        self, bus: TopicBus, topics: Topics, clock: Clock, signer: Callable[[Lane, bytes], str | None]
+    ) -> None:
         self._clock = clock
-        self._queue: asyncio.Queue[_Arrived] = asyncio.Queue(MAX_WAITING)
-        self.dropped = 0
-        """Messages that came faster than they could be taken."""
+        self._waiting = WaitingOrders(signer, clock.monotonic())
+        self._wake = asyncio.Event()
+        self._told_of_drops = False
         for lane in Lane:
             bus.subscribe(topics.lane(lane), partial(self._arrived, lane))
 
+    @property
+    def dropped(self) -> Mapping[Lane, int]:
+        """Messages that came faster than they could be taken, by topic."""
+        return self._waiting.dropped
+
     def _arrived(self, lane: Lane, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001  TopicHandler
         del topic
-        try:
-            self._queue.put_nowait(_Arrived(lane, payload, retained, self._clock.wall()))
-        except asyncio.QueueFull:
-            if not self.dropped:
-                _log.warning("orders come faster than they can be taken; some are dropped")
-            self.dropped += 1
+        kept = self._waiting.add(Arrived(lane, payload, retained, self._clock.wall()))
+        if not kept and not self._told_of_drops:
+            self._told_of_drops = True
+            _log.warning("orders come faster than they can be taken; some are dropped", topic=lane.value)
+        self._wake.set()
 
     async def run(self, desk: CommandDesk) -> None:
         """Until cancelled."""
         while True:
-            message = await self._queue.get()
-            try:
-                await desk.receive(
-                    message.lane, message.payload, retained=message.retained, arrived_s=message.wall_s
-                )
-            except StoreError as error:
-                # Not answered, so its sender tries again; a retained quota comes again by itself.
-                _log.error("order not taken: it cannot be stored", topic=message.lane.value, error=str(error))
+            found = self._waiting.next(self._clock.monotonic())
+            match found:
+                case None:
+                    self._told_of_drops = False
+                    self._wake.clear()
+                    await self._wake.wait()
+                case float():
+                    await asyncio.sleep(min(found, _NAP_S))
+                case Arrived():
+                    await self._hand_over(desk, found)
+                    # What is refused waits for nothing: the rest of the site gets its turn in between.
+                    await asyncio.sleep(0)
+
+    async def _hand_over(self, desk: CommandDesk, message: Arrived) -> None:
+        try:
+            await desk.receive(
+                message.lane, message.payload, retained=message.retained, arrived_s=message.wall_s
+            )
+        except StoreError as error:
+            # Not answered, so its sender tries again; a retained quota comes again by itself.
+            _log.error("order not taken: it cannot be stored", topic=message.lane.value, error=str(error))
 
 
 class BrokerOutlet:

@@ -1,11 +1,13 @@
 """The command desk: durable before told, answered once, resumed after a restart."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from daemon.commands.answers import Answer
 from daemon.commands.desk import CommandDesk
@@ -14,7 +16,7 @@ from daemon.commands.orders import Exclusion, Hold, Lease, OperatorLimit, Schedu
 from daemon.commands.sender import Sender, Signed
 from daemon.commands.words import Lane, Role
 from daemon.errors import StoreError
-from daemon.signing import jws_hash
+from daemon.signing import PrivateKey, jws_hash, sign
 from daemon.timestamps import format_utc
 from tests.world.desk import DeskWorld, answer_claims, desk_world, said
 from tests.world.hand_clock import HandClock
@@ -399,3 +401,43 @@ async def test_an_answers_seq_rises_even_if_the_clock_goes_back(world: DeskWorld
     second = await give(desk, senders.command("ping"))
     seqs = [answer_claims(answer)["seq"] for answer in (*first, *second)]
     assert seqs == sorted(set(seqs))
+
+
+async def test_a_refusal_that_uses_up_a_seq_is_recorded_and_no_other(
+    world: DeskWorld, senders: Senders
+) -> None:
+    desk = await world.open()
+    wrong = senders.command("hold", {"limit_w": -1, "reason": "x"})
+    for _ in range(3):
+        await give(desk, wrong)
+    await desk.receive(Lane.OPERATOR, b"hello")
+    await desk.receive(Lane.OPERATOR, signed(command_claims(aud="lhe-02"), Lane.OPERATOR))
+    (record,) = world.ledger.bodies
+    assert record["what"] == "refused"
+    assert record["detail"] == {
+        "op": "hold",
+        "kid": "operator-1",
+        "jti": wrong.jti,
+        "hash": jws_hash(wrong.jws),
+        "reason": "invalid-args",
+    }
+
+
+async def test_a_source_gets_ten_log_lines_a_minute(world: DeskWorld) -> None:
+    desk = await world.open()
+    with capture_logs() as logs:
+        for number in range(200):
+            await desk.receive(Lane.OPERATOR, b"hello %d" % number)
+            await desk.receive(Lane.QUOTA, signed({"n": number}, Lane.QUOTA))
+            stranger = PrivateKey.from_seed(number.to_bytes(32, "big"), f"stranger-{number}")
+            await desk.receive(Lane.QUOTA, sign(b"{}", Lane.QUOTA.typ, stranger).encode())
+    assert Counter((line["topic"], line["reason"]) for line in logs) == {
+        ("cmd/operator", "malformed"): 10,
+        ("quota", "malformed"): 10,
+        ("quota", "unknown-key"): 10,
+    }
+    world.clock.advance(60)
+    with capture_logs() as logs:
+        await desk.receive(Lane.OPERATOR, b"hello")
+        await desk.receive(Lane.OPERATOR, b"hello")
+    assert [line.get("suppressed") for line in logs] == [190, None]
