@@ -21,11 +21,12 @@ from daemon.config import Config, OnStop
 from daemon.cycle.alarms import Alarm
 from daemon.cycle.controller import Controller, CycleResult
 from daemon.cycle.desk_site import DeskSite
+from daemon.cycle.keeper import Keeper, kept_value
 from daemon.cycle.layout import SiteLayout
 from daemon.cycle.limit_keeper import LimitKeeper, load_limit
 from daemon.cycle.local_view import LocalView
 from daemon.cycle.loop import CycleLoop
-from daemon.cycle.policy import control_policy
+from daemon.cycle.policy import control_policy, upload_offset_s
 from daemon.cycle.report import LedgerHead, device_counts, state_object, telemetry_object
 from daemon.cycle.uncontrolled_keeper import UncontrolledKeeper, load_uncontrolled
 from daemon.errors import StoreError
@@ -57,6 +58,8 @@ from drivers.tls import TlsFiles
 
 STOP_S = 5.0
 """What a stop may take over saying goodbye."""
+
+_PROGRESS = "interval_in_progress"
 
 _log = structlog.get_logger(__name__)
 
@@ -174,8 +177,14 @@ class SiteDaemon:
         verdict = step(verdict.authority, KeysTrusted(kids), now, policy.authority)
         uncontrolled_w = await load_uncontrolled(self._store)
         controller = Controller(layout, policy, self._table, self._fleet, verdict, now, uncontrolled_w)
-        builder = IntervalBuilder(config.site.interval_s, points, await self._ledger.baselines())
-        self._recorder = Recorder(self._ledger, builder)
+        builder = IntervalBuilder(
+            config.site.interval_s,
+            points,
+            await self._ledger.baselines(),
+            await kept_value(self._store, _PROGRESS),
+        )
+        self._progress_keeper = Keeper(self._store, _PROGRESS)
+        self._recorder = Recorder(self._ledger, builder, self._progress_keeper)
         self._loop = CycleLoop(controller, self._recorder, clock)
         self._samples = SampleRecorder(
             [device.id for device in config.devices],
@@ -183,7 +192,7 @@ class SiteDaemon:
             clock,
             self._outside.connect_samples,
         )
-        self._loop.further_alarms.append(self._samples.alarms)
+        self._loop.further_alarms += [self._samples.alarms, self._ledger_alarms]
         self._desk_site = DeskSite(self._loop, self._state)
         for device, exclusion in kept.exclusions.items():
             self._desk_site.excluded(device, exclusion.reason, exclusion.until)
@@ -221,6 +230,7 @@ class SiteDaemon:
                 self._key,
                 clock,
                 self._outside.entropy,
+                offset_s=upload_offset_s(config),
             )
             self._loop.further_alarms.append(self._uplink_alarms)
         _log.info(
@@ -273,6 +283,8 @@ class SiteDaemon:
             "desk": self._tick_desk(),
             "cycle": self._loop.run(),
             "recorder": self._recorder.run(),
+            "ledger": self._recorder.tend(),
+            "progress-keeper": self._progress_keeper.run(),
             "limit-keeper": self._limit_keeper.run(),
             "uncontrolled-keeper": self._uncontrolled_keeper.run(),
             "publisher": self._publisher.run(),
@@ -317,6 +329,8 @@ class SiteDaemon:
             if await self._recorder.flush():
                 await self._limit_keeper.flush()
                 await self._uncontrolled_keeper.flush()
+                self._recorder.keep_progress()
+                await self._progress_keeper.flush()
         finally:
             await self._store.close()
             await self._samples.close()
@@ -343,6 +357,16 @@ class SiteDaemon:
 
     def _telemetry(self) -> dict[str, Any]:
         return telemetry_object(self._loop.controller.last or self._loop.once())
+
+    def _ledger_alarms(self) -> dict[str, Alarm]:
+        damage = self._ledger.damage
+        if damage is None:
+            return {}
+        text = (
+            f"the ledger is damaged and is not extended ({damage}): the limit may not rise; look into it, "
+            "then `quotawatt ledger new-epoch --reason …`"
+        )
+        return {"ledger-damaged": Alarm("ledger-damaged", text)}
 
     def _uplink_alarms(self) -> dict[str, Alarm]:
         if self._uplink is None:
