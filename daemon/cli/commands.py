@@ -16,6 +16,7 @@ _OWN = {
     "status": "daemon.cli.status:status",
     "plan": "daemon.cli.plan:plan",
     "keys": "daemon.cli.keys:app",
+    "ledger": "daemon.cli.ledger:app",
     "send": "daemon.cli.send:app",
     "probe": "daemon.cli.probe:probe",
 }
