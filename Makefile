@@ -29,9 +29,9 @@ imports: $(VENV)/.test
 unit: $(VENV)/.test mosquitto
 	$(BIN)/python -m pytest -n 2 tests/unit tests/property tests/component
 
-# These wait for seconds of real time more than they compute: two at a time, each with ports of its own.
+# These wait for seconds of real time more than they compute: four at a time, each with ports of its own.
 e2e: $(VENV)/.test mosquitto
-	$(BIN)/python -m pytest -n 2 tests/e2e tests/crash
+	$(BIN)/python -m pytest -n 4 tests/e2e tests/crash
 
 # A million spoilt answers; `make fuzz ARGS="--seed 1"` replays a run.
 fuzz: $(VENV)/.test

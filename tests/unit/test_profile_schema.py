@@ -4,8 +4,11 @@ import re
 import tomllib
 from pathlib import Path
 
+from drivers.message_map import MqttMap
+from drivers.mqtt.message import table_reader
 from drivers.profiles import load_profile, parse_profile
 from drivers.profiles.schema import profile_schema, schema_text
+from drivers.quantity import Quantity
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -35,14 +38,17 @@ def test_every_key_is_explained() -> None:
     assert len(keys) > 70
 
 
-def test_the_example_in_the_guide_is_a_profile_that_loads() -> None:
+def test_the_examples_in_the_guide_are_profiles_that_load_and_mean_what_they_say() -> None:
     guide = (DOCS / "adding-a-device.md").read_text(encoding="utf-8")
     examples = re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)
     whole = [text for text in examples if "title" in tomllib.loads(text)]
 
-    assert len(whole) == 1
-    profile = parse_profile("my-meter", whole[0], "my-meter.toml")
-    assert profile.vectors
-    assert profile.map.points
+    meter, rack = (parse_profile("mine", text, "mine.toml") for text in whole)
+    assert meter.vectors
+    assert meter.map.points
+    assert isinstance(rack.map, MqttMap)
+    (vector,) = rack.map.vectors
+    reader = table_reader(rack.map, rack.map.topics[0], rack.setpoint)
+    assert reader.read(vector.payload.encode()) == {Quantity.POWER: 8250, Quantity.SETPOINT: 12_000}
     named = set(re.findall(r"`([a-z0-9]+(?:-[a-z0-9]+)+)\.toml`", guide)) - {"my-meter"}
     assert all(load_profile(name) for name in named)
