@@ -10,7 +10,7 @@ import typer
 
 from daemon.cli.exits import Exit
 from daemon.config import Config, load_config
-from daemon.config.network import Destination, destinations
+from daemon.config.network import Destination, destinations, unit_lines
 from daemon.config.open_files import OpenFiles, open_files_needed
 from daemon.errors import ConfigurationError
 from daemon.service.open_files import open_files_limit
@@ -19,7 +19,11 @@ from daemon.service.open_files import open_files_limit
 def check(
     config: Annotated[Path, typer.Option("--config", help="The site's TOML file.")],
     print_network: Annotated[
-        bool, typer.Option("--print-network", help="List every address that the daemon will connect to.")
+        bool,
+        typer.Option(
+            "--print-network",
+            help="List every address that the daemon will connect to, and a drop-in that allows no other.",
+        ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -49,6 +53,9 @@ def check(
         print(
             f"{destination.purpose:<12} {destination.protocol:<6} {destination.host} port {destination.port}"
         )
+    if network:
+        print("\n# /etc/systemd/system/quotawatt.service.d/network.conf")
+        print("\n".join(unit_lines(network)))
 
 
 def _notices(read: Config) -> list[str]:
@@ -83,4 +90,5 @@ def _print_json(read: Config, network: list[Destination], notices: list[str], fi
             {"purpose": item.purpose, "protocol": item.protocol, "host": item.host, "port": item.port}
             for item in network
         ]
+        answer["unit"] = unit_lines(network)
     print(json.dumps(answer, ensure_ascii=False))

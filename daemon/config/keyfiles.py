@@ -36,20 +36,29 @@ class NamedFiles:
         name = entry.get(key, str)
         if name is None:
             return None
-        if self._credentials is not None:
-            credential = self._credentials / Path(name).name
-            if credential.is_file():
-                # systemd guards these; their group bits are the mask of an ACL.
-                return credential
-        path = self.plain(entry, key)
-        if path is None:
+        if self._is_open_to_others(entry, key, self._folder / name):
             return None
-        mode = stat.S_IMODE(path.stat().st_mode)
-        if mode & 0o027:
-            what = f"{path} is open to others (mode {mode:04o})"
-            entry.add(self._problems, (key,), what, f"run: chmod 600 {path}")
+        # systemd guards credentials; their group bits are the mask of an ACL.
+        return self._credential(name) or self.plain(entry, key)
+
+    def _credential(self, name: str) -> Path | None:
+        """What systemd passed on: "keys/site.jwk" of a folder that was loaded as `keys`, or "site.jwk"."""
+        if self._credentials is None:
             return None
-        return path
+        named = (self._credentials / name.strip("/").replace("/", "_"), self._credentials / Path(name).name)
+        return next((path for path in named if path.is_file()), None)
+
+    def _is_open_to_others(self, entry: Entry, key: str, path: Path) -> bool:
+        """Whether a file that is there is anybody's to read; one that cannot be looked at is not."""
+        try:
+            mode = stat.S_IMODE(path.stat().st_mode)
+        except OSError:
+            return False
+        if not mode & 0o027:
+            return False
+        what = f"{path} is open to others (mode {mode:04o})"
+        entry.add(self._problems, (key,), what, f"run: chmod 600 {path}")
+        return True
 
     def plain(self, entry: Entry, key: str) -> Path | None:
         """A readable file."""
@@ -57,7 +66,14 @@ class NamedFiles:
         if name is None:
             return None
         path = self._folder / name
-        if not path.is_file():
+        try:
+            there = path.is_file()
+        except PermissionError:
+            what = f"{path} cannot be looked at by this user"
+            right = f"put it into {self._folder / 'keys'}, whose files the unit passes on, and restart"
+            entry.add(self._problems, (key,), what, right)
+            return None
+        if not there:
             entry.add(self._problems, (key,), f"{path} is not a file", "name a file that exists")
             return None
         if not os.access(path, os.R_OK):

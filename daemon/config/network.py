@@ -1,6 +1,8 @@
 """What a configuration makes the daemon connect to, for the people who write firewall rules."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, collapse_addresses, ip_address
 from urllib.parse import urlsplit
 
 from daemon.config.settings import Config
@@ -40,3 +42,33 @@ def destinations(config: Config) -> list[Destination]:
         if isinstance(address, ModbusTcpAddress | ModbusTlsAddress | ModbusRtuTcpAddress)
     }
     return [*found, *devices]
+
+
+def unit_lines(found: Iterable[Destination]) -> list[str]:
+    """A drop-in for the unit that lets the service reach these and nothing else.
+
+    Names cannot stand there: each gets a line that says so.
+    """
+    v4: set[IPv4Address] = set()
+    v6: set[IPv6Address] = set()
+    names: dict[str, None] = {}
+    for destination in found:
+        try:
+            address = ip_address(destination.host)
+        except ValueError:
+            if destination.host != "localhost":
+                names[destination.host] = None
+            continue
+        if address.is_loopback or address.is_unspecified:
+            continue
+        if isinstance(address, IPv4Address):
+            v4.add(address)
+        else:
+            v6.add(address)
+    nets = [*collapse_addresses(v4), *collapse_addresses(v6)]
+    lines = ["[Service]", "IPAddressDeny=any", "IPAddressAllow=localhost"]
+    lines += [f"IPAddressAllow={net}" for net in nets]
+    lines += [
+        f"# {name} is a name: add IPAddressAllow= for its addresses and its name server's" for name in names
+    ]
+    return lines

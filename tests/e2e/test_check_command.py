@@ -63,6 +63,23 @@ def test_the_network_is_listed_for_the_firewall(tmp_path: Path) -> None:
     assert len(network) == 3 + 1 + 2 + 12
 
 
+def test_the_drop_in_for_the_unit_allows_these_and_no_other(tmp_path: Path) -> None:
+    text = GOOD.replace("{0-1}.{1-120}", "0.{1-2}").replace("pdu-{1-12}/{1-20}", "pdu-1/{1-2}")
+
+    ended = quotawatt("check", "--config", write_site(tmp_path, text), "--print-network")
+
+    lines = ended.stdout.splitlines()
+    drop_in = lines[lines.index("[Service]") :]
+    assert drop_in[:5] == [
+        "[Service]",
+        "IPAddressDeny=any",
+        "IPAddressAllow=localhost",
+        "IPAddressAllow=10.0.0.5/32",
+        "IPAddressAllow=10.1.0.1/32",
+    ]
+    assert drop_in[-1].startswith("# exchange.example is a name: ")
+
+
 def test_mistakes_as_json(tmp_path: Path) -> None:
     ended = quotawatt("check", "--config", tmp_path / "absent.toml", "--json")
 

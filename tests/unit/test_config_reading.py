@@ -225,6 +225,33 @@ def test_under_systemd_a_credential_replaces_the_file(tmp_path: Path) -> None:
     assert config.site_key_path == credentials / "site.jwk"
 
 
+def test_a_credential_of_a_folder_is_named_as_systemd_names_it(tmp_path: Path) -> None:
+    path = write_site(tmp_path, GOOD.replace('site = "site.jwk"', 'site = "keys/site.jwk"'))
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    (tmp_path / "site.jwk").rename(credentials / "keys_site.jwk")
+    (credentials / "keys_site.jwk").chmod(0o440)
+
+    config = load_config(path, {"CREDENTIALS_DIRECTORY": str(credentials)})
+
+    assert config.site_key_path == credentials / "keys_site.jwk"
+
+
+def test_a_key_that_others_can_read_is_refused_though_systemd_passed_it_on(tmp_path: Path) -> None:
+    path = write_site(tmp_path)
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    (credentials / "site.jwk").write_bytes((tmp_path / "site.jwk").read_bytes())
+    (credentials / "site.jwk").chmod(0o440)
+    (tmp_path / "site.jwk").chmod(0o644)
+
+    with pytest.raises(ConfigurationError) as caught:
+        load_config(path, {"CREDENTIALS_DIRECTORY": str(credentials)})
+
+    (line,) = caught.value.problems
+    assert line.endswith(f"is open to others (mode 0644); run: chmod 600 {tmp_path}/site.jwk")
+
+
 def test_the_broker_password_is_the_first_line_of_its_file(tmp_path: Path) -> None:
     text = GOOD.replace(':8883"\n', ':8883"\nusername = "lhe-01"\npassword_file = "broker.password"\n')
     path = write_site(tmp_path, text)

@@ -14,7 +14,9 @@ import pytest
 from daemon.cli.exits import Exit
 from daemon.config.open_files import RESERVE
 
-UNIT = Path(__file__).parents[2] / "systemd" / "quotawatt.service"
+SYSTEMD = Path(__file__).parents[2] / "systemd"
+UNIT = SYSTEMD / "quotawatt.service"
+DROP_INS = ("serial.conf", "network.conf")
 LARGEST_SITE = 30_000
 """Devices, each with a connection of its own."""
 
@@ -29,6 +31,7 @@ FILTER = r"~?[@a-z0-9_-]+( [@a-z0-9_-]+)*"
 DIRECTIVES: dict[str, dict[str, str]] = {
     "Unit": {
         "Description": r".+",
+        "Documentation": r"man:[a-z]+\([1-8]\)",
         "Wants": NAMES,
         "After": NAMES,
         "StartLimitIntervalSec": TIME,
@@ -44,8 +47,12 @@ DIRECTIVES: dict[str, dict[str, str]] = {
         "Restart": r"no|on-success|on-failure|on-abnormal|on-watchdog|on-abort|always",
         "RestartSec": TIME,
         "RestartPreventExitStatus": r"[0-9]{1,3}( [0-9]{1,3})*",
+        "DynamicUser": BOOL,
         "User": r"[a-z_][a-z0-9_-]*",
-        "Group": r"[a-z_][a-z0-9_-]*",
+        "SupplementaryGroups": r"[a-z_][a-z0-9_-]*",
+        "RuntimeDirectory": FOLDER,
+        "RuntimeDirectoryMode": MODE,
+        "Environment": r"[A-Z_]+=[^ ]+",
         "StateDirectory": FOLDER,
         "StateDirectoryMode": MODE,
         "ConfigurationDirectory": FOLDER,
@@ -61,6 +68,12 @@ DIRECTIVES: dict[str, dict[str, str]] = {
         "ProtectHome": r"yes|no|read-only|tmpfs",
         "PrivateTmp": BOOL,
         "PrivateDevices": BOOL,
+        "PrivateMounts": BOOL,
+        "PrivateUsers": BOOL,
+        "DevicePolicy": r"auto|closed|strict",
+        "DeviceAllow": r"char-[A-Za-z]+ r?w?m?",
+        "IPAddressDeny": r"any",
+        "IPAddressAllow": r"localhost|[0-9a-f.:]+(/[0-9]+)?",
         "ProtectProc": r"noaccess|invisible|ptraceable|default",
         "ProcSubset": r"all|pid",
         "ProtectClock": BOOL,
@@ -83,7 +96,7 @@ DIRECTIVES: dict[str, dict[str, str]] = {
     "Install": {"WantedBy": NAMES},
 }
 """Every directive that the unit may use, and what it may say."""
-REPEATED = {"ExecReload", "SystemCallFilter", "LoadCredential"}
+REPEATED = {"DeviceAllow", "IPAddressAllow", "LoadCredential", "SystemCallFilter"}
 """These add up; of any other the last line would silently win."""
 
 
@@ -139,8 +152,9 @@ def unit() -> dict[str, list[str]]:
     return found
 
 
-def test_systemd_takes_every_line() -> None:
-    assert mistakes(UNIT.read_text(encoding="utf-8")) == []
+@pytest.mark.parametrize("name", ["quotawatt.service", *DROP_INS])
+def test_systemd_takes_every_line(name: str) -> None:
+    assert mistakes((SYSTEMD / name).read_text(encoding="utf-8")) == []
 
 
 @pytest.mark.parametrize(
@@ -151,7 +165,7 @@ def test_systemd_takes_every_line() -> None:
         ("PrivateTmp=yes", "PrivateTmp=on please", "PrivateTmp cannot be 'on please'"),
         ("WatchdogSec=30", "WatchdogSec=thirty", "WatchdogSec cannot be 'thirty'"),
         ("ExecStart=/usr", "ExecStart=usr", "ExecStart cannot be 'usr/bin/quotawatt run"),
-        ("User=quotawatt", "User=quotawatt\nUser=root", "User is there twice"),
+        ("\nUser=quotawatt", "\nUser=quotawatt\nUser=root", "User is there twice"),
     ],
 )
 def test_a_line_that_systemd_would_not_take_is_found(old: str, new: str, mistake: str) -> None:
@@ -180,11 +194,14 @@ def test_it_is_not_started_again_for_what_a_start_does_not_mend(unit: dict[str, 
     assert [int(code) for code in codes.split()] == [Exit.USAGE, Exit.NOT_PERMITTED, Exit.CONFIGURATION]
 
 
-def test_a_reload_checks_the_configuration_first(unit: dict[str, list[str]]) -> None:
-    (start,), (first, second) = unit["ExecStart"], unit["ExecReload"]
+def test_a_reload_is_a_signal(unit: dict[str, list[str]]) -> None:
+    assert unit["ExecReload"] == ["/bin/kill -HUP $MAINPID"]
 
-    assert first == start.replace(" run ", " check ")
-    assert second == "/bin/kill -HUP $MAINPID"
+
+def test_its_user_is_made_for_it_and_its_keys_are_handed_to_it(unit: dict[str, list[str]]) -> None:
+    assert unit["DynamicUser"] == ["yes"]
+    assert unit["User"] == ["quotawatt"]
+    assert unit["LoadCredential"] == ["keys:/etc/quotawatt/keys"]
 
 
 def test_it_can_write_its_state_and_nothing_else(unit: dict[str, list[str]]) -> None:
