@@ -16,8 +16,16 @@ class MemoryBroker:
     def bus(self) -> "MemoryBus":
         """A client's connection; it is connected until its `connected` is set to `False`."""
         bus = MemoryBus(self)
-        self._buses.append(bus)
+        self.join(bus)
         return bus
+
+    def join(self, bus: "MemoryBus") -> None:
+        """Hand messages to this bus too."""
+        self._buses.append(bus)
+
+    def leave(self, bus: "MemoryBus") -> None:
+        """Forget a bus whose client is gone."""
+        self._buses.remove(bus)
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         """Deliver a message to every connected bus that subscribed to it."""

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from drivers.profiles import profile_names
 from sim_devices.faults import AnswerFault, Shown
 from sim_devices.layout import DISOBEDIENT_SHARE, HEADROOM, LIE, UNITS_PER_GATEWAY, USUAL_MIX
+from sim_devices.scenario.dispatch import DispatchTable, MessagesTable, WiresTable
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0, le=1e9)]
@@ -306,4 +307,8 @@ class ScenarioDocument(_Table):
     """Of everything random: the plant's, and which devices a share is."""
     plant: PlantTable | None = None
     """Without it, the scenario is for any site that has the devices it names."""
+    dispatch: DispatchTable | None = None
+    """This and the next two are for who plays a whole site, not only its devices."""
+    messages: MessagesTable | None = None
+    wires: WiresTable | None = None
     events: list[Annotated[Event, Field(discriminator="fault")]] = []

@@ -7,7 +7,7 @@ Modbus runs byte for byte as it does over sockets.
 import asyncio
 import selectors
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 _T = TypeVar("_T")
 
@@ -49,10 +49,19 @@ class MemoryTransport(asyncio.Transport):
         self._closed = False
         self.peer: MemoryTransport | None = None
         self.protocol: asyncio.BaseProtocol | None = None
+        self.vanished = False
+        """What is written gets nowhere any more, and nobody says so: half-open."""
+        self.due_s = 0.0
+        """When the last bytes arrive at the peer: none overtake others."""
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        if not self._closed and self.peer is not None:
+        if self._closed or self.peer is None:
+            return
+        wires = self._loop.wires
+        if wires is None:
             self._loop.call_soon(self.peer.receive, bytes(data))
+        else:
+            wires.carry(self, self.peer, bytes(data))
 
     def receive(self, data: bytes) -> None:
         if self._closed:
@@ -132,11 +141,20 @@ class _Named:
         return self._address
 
 
+class Wires(Protocol):
+    """What lies between two ends of a connection."""
+
+    def carry(self, sender: MemoryTransport, receiver: MemoryTransport, data: bytes) -> None:
+        """Bring bytes to the other end: at once, later, or never."""
+
+
 class VirtualLoop(asyncio.SelectorEventLoop):
     """Deterministic: nothing in it waits for the outside."""
 
     def __init__(self, start_s: float = 1_000.0) -> None:
         self._virtual_s = start_s
+        self.wires: Wires | None = None
+        """`None` = everything arrives at once."""
         self._next_port = 40_000
         self.listeners: dict[tuple[str, int], Factory] = {}
         super().__init__(_NoWait(self))

@@ -6,6 +6,7 @@ Plant, broker and exchange run in the same loop. Modbus goes byte for byte over 
 import asyncio
 import json
 import random
+import re
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ from drivers.ports import TopicHandler
 from sim_devices.exchange import Exchange
 from sim_devices.mqtt.memory import MemoryBroker, MemoryBus
 from sim_devices.plant import Plant
-from tests.world.inline_store import connect_inline
+from tests.world.inline_store import InlineConnection, connect_inline
 from tests.world.loop import VirtualClock, VirtualLoop
 
 SITE = "virtual-01"
@@ -120,8 +121,8 @@ class Dispatcher:
     """Signs and publishes as the exchange's dispatch does, and hears what the site says."""
 
     def __init__(self, broker: MemoryBroker, clock: VirtualClock) -> None:
-        self.key = PrivateKey.generate()
-        self.operator = PrivateKey.generate()
+        self.key = PrivateKey.from_seed(b"d" * 32)
+        self.operator = PrivateKey.from_seed(b"o" * 32)
         self._bus = broker.bus()
         self._clock = clock
         self._seq = 0
@@ -197,30 +198,39 @@ class VirtualSite:
         racks: int = 1,
         seed: int = 1,
         period_s: float = 5.0,
+        meter_period_s: float | None = None,
         step_s: float = 1.0,
         control: str = "",
         wall_s: float = 1_790_000_000.0,
+        contract_share: float = 1.15,
+        failsafe_share: float = 0.3,
+        **plant: Any,
     ) -> None:
+        """`meter_period_s`: of the site's meters, by default as the others'; `contract_share`,
+        `failsafe_share`: of the nameplate; `plant`: further options of `Plant`."""
         self.clock = VirtualClock(loop, wall_s)
         self.broker = MemoryBroker()
         self.exchange = Exchange(clock=self.clock.wall)
         self.dispatcher = Dispatcher(self.broker, self.clock)
-        self.plant = Plant(
-            miners, racks, None, seed, port=5020, bus=self.broker.bus(), step_s=step_s, clock=self.clock
-        )
+        options = {"port": 5020, "bus": self.broker.bus(), "step_s": step_s, "clock": self.clock, **plant}
+        self.plant = Plant(miners, racks, options.pop("pdus", None), seed, **options)
+        self.contract_w = round(contract_share * self.plant.nameplate_w)
+        self.failsafe_w = round(failsafe_share * self.plant.nameplate_w)
         self._folder = folder
         self._period_s = period_s
+        self._meter_period_s = period_s if meter_period_s is None else meter_period_s
         self._control = control
         self._entropy = SeededEntropy(seed)
         self._tasks: list[asyncio.Task[Any]] = []
         self._stop = asyncio.Event()
+        self._connections: list[InlineConnection] = []
         self.link: MemoryLink | None = None
-        self.connect_samples: Connect = connect_inline
+        self.connect_samples: Connect = self._connect_database
         self.daemon: SiteDaemon | None = None
 
     async def __aenter__(self) -> Self:
         await self.plant.__aenter__()
-        self.key = PrivateKey.generate()
+        self.key = PrivateKey.from_seed(b"s" * 32)
         self.exchange.register_site(SITE, self.key.public_jwk())
         self.config = self._configured()
         self._tasks.append(asyncio.create_task(self.dispatcher.run(), name="dispatcher"))
@@ -242,12 +252,14 @@ class VirtualSite:
         key_file = self._folder / "site.jwk"
         key_file.touch(mode=0o600)
         key_file.write_text(json.dumps(self.key.private_jwk()), encoding="ascii")
-        plant = self.plant.config_toml().replace("[[devices]]", f"[[devices]]\nperiod_s = {self._period_s}")
+        entry, meter = "[[devices]]\n", re.compile(r'period_s = .*\n(?=id = "(check-)?meter")')
+        plant = self.plant.config_toml().replace(entry, f"{entry}period_s = {self._period_s}\n")
+        plant = meter.sub(f"period_s = {self._meter_period_s}\n", plant)
         text = f"""
 [site]
 id = "{SITE}"
-contract_max_mw = {self.plant.nameplate_w * 1.15 / 1e6:.6f}
-failsafe_mw = {self.plant.nameplate_w * 0.3 / 1e6:.6f}
+contract_max_mw = {self.contract_w / 1e6:.6f}
+failsafe_mw = {self.failsafe_w / 1e6:.6f}
 interval_s = 300
 state_dir = "{self._folder / "state"}"
 [control]
@@ -294,11 +306,20 @@ jwk = {_inline(self.dispatcher.operator.public_jwk())}
         self._running = asyncio.create_task(self.daemon.run(self._stop), name="daemon")
 
     async def _open_store(self, config: Config) -> Store:
-        return await Store.open(config.site.state_dir / "site.db", connect_inline)
+        return await Store.open(config.site.state_dir / "site.db", self._connect_database)
+
+    async def _connect_database(self, path: Path) -> InlineConnection:
+        connection = await connect_inline(path)
+        self._connections.append(connection)
+        return connection
 
     def _connect(self, _config: Config, will: Callable[[], LastWill]) -> MemoryLink:
-        self.link = MemoryLink(self.broker.bus(), will)
+        self.link = MemoryLink(self.join(), will)
         return self.link
+
+    def join(self) -> MemoryBus:
+        """The daemon's connection to the broker."""
+        return self.broker.bus()
 
     def _connect_devices(self, _config: Config) -> MemoryLane:
         assert self.link is not None
@@ -309,7 +330,26 @@ jwk = {_inline(self.dispatcher.operator.public_jwk())}
         if self.daemon is not None:
             self._stop.set()
             await self._running
-            self.daemon = None
+            self._gone()
+
+    async def kill(self) -> None:
+        """End the daemon as SIGKILL does: what is not on disk is lost, and the broker speaks its will."""
+        if self.daemon is None or self.link is None:
+            return
+        for connection in self._connections:
+            connection.kill()
+        if self.link.connected:
+            self.link.cut()
+        self._running.cancel()
+        await asyncio.gather(self._running, return_exceptions=True)
+        self._gone()
+
+    def _gone(self) -> None:
+        self.daemon = None
+        self._connections.clear()
+        if self.link is not None:
+            self.link.bus.connected = False
+            self.broker.leave(self.link.bus)
 
     async def run(self, seconds: float) -> None:
         """Let time pass; a daemon that died says so here."""
