@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, collapse_addresses, ip_address
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_address, ip_network
 from urllib.parse import urlsplit
 
 from daemon.config.settings import Config
@@ -49,8 +49,8 @@ def unit_lines(found: Iterable[Destination]) -> list[str]:
 
     Names cannot stand there: each gets a line that says so.
     """
-    v4: set[IPv4Address] = set()
-    v6: set[IPv6Address] = set()
+    v4: set[IPv4Network] = set()
+    v6: set[IPv6Network] = set()
     names: dict[str, None] = {}
     for destination in found:
         try:
@@ -61,10 +61,11 @@ def unit_lines(found: Iterable[Destination]) -> list[str]:
             continue
         if address.is_loopback or address.is_unspecified:
             continue
-        if isinstance(address, IPv4Address):
-            v4.add(address)
+        net = ip_network(address)
+        if isinstance(net, IPv4Network):
+            v4.add(net)
         else:
-            v6.add(address)
+            v6.add(net)
     nets = [*collapse_addresses(v4), *collapse_addresses(v6)]
     lines = ["[Service]", "IPAddressDeny=any", "IPAddressAllow=localhost"]
     lines += [f"IPAddressAllow={net}" for net in nets]
