@@ -21,6 +21,7 @@ from daemon.config import Config, OnStop
 from daemon.cycle.alarms import Alarm
 from daemon.cycle.controller import Controller, CycleResult
 from daemon.cycle.desk_site import DeskSite
+from daemon.cycle.flushing import Flusher
 from daemon.cycle.keeper import Keeper, kept_value
 from daemon.cycle.layout import SiteLayout
 from daemon.cycle.limit_keeper import LimitKeeper, load_limit
@@ -193,7 +194,16 @@ class SiteDaemon:
             self._outside.connect_samples,
         )
         self._loop.further_alarms += [self._samples.alarms, self._ledger_alarms]
-        self._desk_site = DeskSite(self._loop, self._state)
+        self._flusher = Flusher(
+            [
+                self._recorder.flush,
+                self._limit_keeper.flush,
+                self._uncontrolled_keeper.flush,
+                self._samples.write,
+                self._ask_for_upload,
+            ]
+        )
+        self._desk_site = DeskSite(self._loop, self._state, self._flusher)
         for device, exclusion in kept.exclusions.items():
             self._desk_site.excluded(device, exclusion.reason, exclusion.until)
         outlet = BrokerOutlet(self._link, self._topics, clock, self._count_refusal)
@@ -281,6 +291,7 @@ class SiteDaemon:
             "link": self._link.run(),
             "intake": self._intake.run(self._desk),
             "desk": self._tick_desk(),
+            "flusher": self._flusher.run(),
             "cycle": self._loop.run(),
             "recorder": self._recorder.run(),
             "ledger": self._recorder.tend(),
@@ -300,6 +311,9 @@ class SiteDaemon:
             app = create_app(view, self._metrics.registry)
             parts["http"] = HttpServer(app, listen.host, listen.port).run()
         return parts
+
+    async def _ask_for_upload(self) -> None:
+        self._ledger.changed.set()
 
     async def _tick_desk(self) -> None:
         while True:

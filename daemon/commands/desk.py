@@ -31,7 +31,7 @@ from daemon.commands.verdicts import (
     TakeQuota,
 )
 from daemon.commands.verifier import Verifier
-from daemon.commands.waiting import PATIENCE_S, Waiting, resumed
+from daemon.commands.waiting import Flushed, Waiting, patience_s, resumed
 from daemon.commands.words import Lane
 from daemon.signing import PrivateKey
 from daemon.store import Store, Transaction
@@ -99,7 +99,14 @@ class CommandDesk:
     ) -> Self:
         """Go on where the last run stopped: with its orders, and waiting for what it waited for."""
         now_s, monotonic_s = clock.wall(), clock.monotonic()
-        pending = [resumed(command, now_s, monotonic_s) for command in await journal.unfinished(store)]
+        kept = await Kept.load(store)
+        waiting = resumed(await journal.unfinished(store), kept, now_s, monotonic_s)
+        for entry in waiting:
+            if isinstance(entry.awaited, Flushed):
+                site.flush(entry.awaited.job)
+        # Whether these had gone out when the last run ended is not known; told twice does no harm.
+        for answer in await journal.living_answers(store, now_s):
+            outlet.answer(answer)
         return cls(
             store=store,
             ledger=ledger,
@@ -108,8 +115,8 @@ class CommandDesk:
             signer=signer,
             clock=clock,
             outlet=outlet,
-            kept=await Kept.load(store),
-            waiting=[entry for entry in pending if entry is not None],
+            kept=kept,
+            waiting=waiting,
         )
 
     @property
@@ -178,8 +185,8 @@ class CommandDesk:
                 self._next_prune_s = monotonic_s + _PRUNE_EVERY_S
 
     async def _answer_ended(self) -> None:
-        power_w, monotonic_s = self._site.power_w(), self._clock.monotonic()
-        outcomes = [(entry, entry.outcome(power_w, monotonic_s)) for entry in self._waiting]
+        monotonic_s = self._clock.monotonic()
+        outcomes = [(entry, entry.outcome(self._site, monotonic_s)) for entry in self._waiting]
         ended = [(entry, outcome) for entry, outcome in outcomes if outcome is not None]
         if not ended:
             return
@@ -230,9 +237,9 @@ class CommandDesk:
         if isinstance(verdict, TakeQuota):
             return _Taken(answers, execution=execution)
         waiting = [entry.after(verdict.op) for entry in self._waiting]
-        if execution.awaited_w is not None:
-            deadline_s = self._clock.monotonic() + PATIENCE_S
-            waiting.append(Waiting(verdict.kid, jti, verdict.op, execution.awaited_w, deadline_s))
+        if execution.awaited is not None:
+            deadline_s = self._clock.monotonic() + patience_s(execution.awaited)
+            waiting.append(Waiting(verdict.kid, jti, verdict.op, execution.awaited, deadline_s))
         return _Taken(answers, execution=execution, waiting=waiting)
 
     async def _hear(self, tx: Transaction, heard: HearLease) -> _Taken:
@@ -310,5 +317,6 @@ class CommandDesk:
             present_limit_w=self._site.present_limit_w(),
             contract_max_w=self._site.contract_max_w(),
             knows_device=self._site.knows_device,
+            restart_obstacle=self._site.restart_obstacle,
             objection=self._site.objection,
         )

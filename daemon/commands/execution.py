@@ -10,6 +10,7 @@ from daemon.commands.kept import Kept
 from daemon.commands.orders import Exclusion, Hold, OperatorLimit
 from daemon.commands.site import Site
 from daemon.commands.verdicts import Authentic, Command, Refused, TakeQuota
+from daemon.commands.waiting import Awaited, Flushed, PowerDown, SeenAgain
 from daemon.commands.words import READ_ONLY, Op
 from daemon.timestamps import format_utc
 
@@ -23,8 +24,8 @@ class Execution:
     effect: Callable[[], None]
     audit: Mapping[str, Any] | None = None
     """The ledger's record of it; `None` for what changes nothing."""
-    awaited_w: int | None = None
-    """It is done when the metered power is down to this."""
+    awaited: Awaited | None = None
+    """It is done when this has come about."""
 
 
 def take_quota(order: TakeQuota, kept: Kept, site: Site, now_s: float) -> Execution:
@@ -69,17 +70,17 @@ def refusal(message: Authentic, refused: Refused, now_s: float) -> dict[str, Any
     return {"kind": "event", "at": format_utc(now_s), "what": "refused", "detail": detail}
 
 
-def _executed(command: Command, kept: Kept, site: Site) -> Execution:
+def _executed(command: Command, kept: Kept, site: Site) -> Execution:  # noqa: PLR0911  one for each kind
     match command.arguments:
         case forms.NoArgs():
-            return _without_arguments(command.op, kept, site)
+            return _without_arguments(command, kept, site)
         case forms.HoldArgs(limit_w=limit_w, reason=reason, until=until):
             hold = Hold(limit_w, reason, until)
             return Execution(
                 replace(kept, hold=hold),
                 (Outcome.accepted(),),
                 lambda: site.hold_set(hold),
-                awaited_w=limit_w,
+                awaited=PowerDown(limit_w),
             )
         case forms.SetLimitArgs(limit_w=limit_w, until=until):
             limit = None if limit_w is None else OperatorLimit(limit_w, until)
@@ -87,12 +88,16 @@ def _executed(command: Command, kept: Kept, site: Site) -> Execution:
                 replace(kept, set_limit=limit),
                 (Outcome.accepted(),) if limit else (Outcome.accepted(), Outcome.done()),
                 lambda: site.limit_set(limit),
-                awaited_w=limit_w,
+                awaited=None if limit_w is None else PowerDown(limit_w),
             )
         case forms.ExcludeArgs(device=device, reason=reason, until=until):
             return _done(
                 kept.excluding(device, Exclusion(reason, until)),
                 lambda: site.excluded(device, reason, until),
+            )
+        case forms.DeviceArgs(device=device) if command.op is Op.RESTART:
+            return Execution(
+                kept, (Outcome.accepted(),), lambda: site.restart(device), awaited=SeenAgain(device)
             )
         case forms.DeviceArgs(device=device):
             return _done(kept.excluding(device, None), lambda: site.included(device))
@@ -102,12 +107,15 @@ def _executed(command: Command, kept: Kept, site: Site) -> Execution:
             assert_never(unreachable)
 
 
-def _without_arguments(op: Op, kept: Kept, site: Site) -> Execution:
-    if op is Op.PING:
+def _without_arguments(command: Command, kept: Kept, site: Site) -> Execution:
+    if command.op is Op.PING:
         return _done(kept, _nothing, site.state_object())
-    if op is Op.RELEASE_HOLD:
+    if command.op is Op.RELEASE_HOLD:
         return _done(replace(kept, hold=None), lambda: site.hold_set(None))
-    raise AssertionError(f"{op} was let through by the verifier")
+    if command.op is Op.FLUSH:
+        job = command.jti
+        return Execution(kept, (Outcome.accepted(),), lambda: site.flush(job), awaited=Flushed(job))
+    raise AssertionError(f"{command.op} was let through by the verifier")
 
 
 def _done(kept: Kept, effect: Callable[[], None], result: Mapping[str, Any] | None = None) -> Execution:

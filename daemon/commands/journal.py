@@ -82,6 +82,17 @@ async def answers_by_jti(store: Store, jti: str) -> list[str]:
     return [str(jws) for (jws,) in rows]
 
 
+async def living_answers(store: Store, now_s: float) -> list[Answer]:
+    """The answers to messages that have not expired, oldest first."""
+    rows = await store.fetch_all(
+        "SELECT kid, jti, answers.jws FROM commands JOIN answers USING (kid, jti) "
+        "WHERE keep_until > ? ORDER BY commands.rowid, number",
+        (int(now_s) + KEPT_AFTER_EXP_S,),
+    )
+    answers = [_answer(kid, jti, str(jws)) for kid, jti, jws in rows]
+    return [answer for answer in answers if answer.exp > now_s]
+
+
 async def unfinished(store: Store) -> list[Unfinished]:
     """Commands that are still waited for."""
     rows = await store.fetch_all(

@@ -52,6 +52,21 @@ class Site(Protocol):
     def included(self, device: str) -> None:
         """This device is written to again."""
 
+    def restart_obstacle(self, device: str) -> str | None:
+        """Why this device can never be restarted from here; `None` = it can."""
+
+    def restart(self, device: str) -> None:
+        """Restart this device."""
+
+    def seen_again(self, device: str) -> bool:
+        """Whether the device has gone and come back since `restart`."""
+
+    def flush(self, job: str) -> None:
+        """Write everything that waits, and ask for its upload; `job` names the wish."""
+
+    def flushed(self, job: str) -> bool:
+        """Whether that has been done."""
+
     def state_object(self) -> Mapping[str, Any]:
         """The `state` object; integers only."""
 

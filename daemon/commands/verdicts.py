@@ -121,5 +121,7 @@ class Facts:
     present_limit_w: int
     contract_max_w: int
     knows_device: Callable[[str], bool]
+    restart_obstacle: Callable[[str], str | None]
+    """Why a device can never be restarted from here, or `None`."""
     objection: Callable[[Op, Arguments], str | None]
     """Why executing this now would be unsafe, or `None`."""

@@ -41,7 +41,7 @@ MAX_HEADERS = 256
 """Headers whose signer is remembered."""
 
 _JTI = re.compile(forms.UUID_FORM)
-_NOT_YET = frozenset({Op.RESTART, Op.FLUSH, Op.RELOAD})
+_NOT_YET = frozenset({Op.RELOAD})
 
 
 class Verifier:
@@ -306,6 +306,8 @@ def _asked(message: Admitted, facts: Facts) -> TakeQuota | HearLease | Command:
         case CommandClaims():
             arguments = _arguments(claims)
             _check_arguments(arguments, now_s, facts)
+            if Op(claims.op) is Op.RESTART and isinstance(arguments, forms.DeviceArgs):
+                _check_restart(arguments.device, facts)
             return Command(
                 kid=kid,
                 jti=claims.jti,
@@ -338,6 +340,12 @@ def _arguments(claims: CommandClaims) -> Arguments:
     if claims.expect_rev is not None and claims.expect_rev < 0:
         raise ValueError("expect_rev: 0 or a revision")
     return arguments
+
+
+def _check_restart(device: str, facts: Facts) -> None:
+    obstacle = facts.restart_obstacle(device)
+    if obstacle is not None:
+        raise ValueError(f"device: {obstacle}")
 
 
 def _check_arguments(arguments: Arguments, now_s: float, facts: Facts) -> None:

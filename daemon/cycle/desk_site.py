@@ -6,18 +6,23 @@ from typing import Any
 import numpy as np
 
 from daemon.authority.machine import HoldSet, LeaseAccepted, LeaseSeen, LimitSet, QuotaTaken
-from daemon.commands.claims import Arguments
+from daemon.commands.claims import Arguments, DeviceArgs
 from daemon.commands.orders import Hold, Lease, OperatorLimit, Quota
 from daemon.commands.words import Op
+from daemon.cycle.flushing import Flusher
 from daemon.cycle.loop import CycleLoop
 from daemon.cycle.report import plan_object
+from daemon.cycle.restarting import Restarting
 
 
 class DeskSite:
     """Implements `daemon.commands.site.Site` over the running cycle."""
 
-    def __init__(self, loop: CycleLoop, state: Callable[[], dict[str, Any]]) -> None:
+    def __init__(self, loop: CycleLoop, state: Callable[[], dict[str, Any]], flusher: Flusher) -> None:
         self._loop = loop
+        self._flusher = flusher
+        self._restarting = Restarting(loop.controller)
+        loop.on_result.append(self._restarting.look)
         self._state = state
         self._controller = loop.controller
         self._load = {int(row): index for index, row in enumerate(loop.controller.layout.loads.rows)}
@@ -39,7 +44,8 @@ class DeskSite:
         return self._controller.layout.row_of(device) is not None
 
     def objection(self, op: Op, arguments: Arguments) -> str | None:
-        del arguments
+        if op is Op.RESTART and isinstance(arguments, DeviceArgs):
+            return self._restarting.objection(arguments.device)
         if op in {Op.PLAN, Op.PING} and (self._controller.last is None or self._controller.last.plan is None):
             return "the site has not been seen whole yet" if op is Op.PLAN else None
         return None
@@ -72,6 +78,21 @@ class DeskSite:
         if index is not None:
             self._controller.excluded_until[index] = until
             self._loop.again()
+
+    def restart_obstacle(self, device: str) -> str | None:
+        return self._restarting.obstacle(device)
+
+    def restart(self, device: str) -> None:
+        self._restarting.restart(device)
+
+    def seen_again(self, device: str) -> bool:
+        return self._restarting.seen_again(device)
+
+    def flush(self, job: str) -> None:
+        self._flusher.ask(job)
+
+    def flushed(self, job: str) -> bool:
+        return self._flusher.done(job)
 
     def state_object(self) -> Mapping[str, Any]:
         return self._state()

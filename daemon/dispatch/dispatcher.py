@@ -74,6 +74,10 @@ class Dispatcher:
         self._tries[changed] = 0
         return len(changed)
 
+    def restart(self, load: int, memory: LoadMemory, now_s: float) -> None:
+        """Write a load's set-point again, for one that every write restarts."""
+        self._send(np.array([load]), memory.level, now_s)
+
     def remind(self, memory: LoadMemory, setpoint_w: Floats, excluded: Bools, now_s: float) -> int:
         """Send again what did not arrive, is not held or is not obeyed; how many writes that was.
 

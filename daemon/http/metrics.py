@@ -6,6 +6,8 @@ from prometheus_client import CollectorRegistry, Gauge, Histogram
 from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from daemon.commands.words import Lane
+
 _STATES = ("init", "controlled", "limited", "failsafe")
 _DEVICE_STATUSES = ("ok", "suspect", "down", "curtailed")
 _ABSENT = float("nan")
@@ -109,9 +111,9 @@ class Metrics:
         """Refused messages by (topic, reason) since the start."""
         self._refused.values = {key: float(count) for key, count in totals.items()}
 
-    def messages_dropped(self, totals: Mapping[str, int]) -> None:
+    def messages_dropped(self, totals: Mapping[Lane, int]) -> None:
         """Messages by topic, since the start, for which there was no room or no time."""
-        self._dropped.values = {(topic,): float(count) for topic, count in totals.items()}
+        self._dropped.values = {(lane.value,): float(count) for lane, count in totals.items()}
 
     def ledger(self, seq: int, acked_seq: int) -> None:
         """Newest record and newest receipted record of the epoch."""

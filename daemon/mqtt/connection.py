@@ -90,6 +90,8 @@ class MqttConnection:
         self._wake = asyncio.Event()
         self._on_connected: list[Callable[[], None]] = []
         self._warned = False
+        self._subscribing = False
+        """There is a session: orders may come in already; what they bring about goes out with the rest."""
         self._sending = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -134,7 +136,7 @@ class MqttConnection:
         Returns:
             `False` = it will not be sent.
         """
-        if not self.connected and expires_s is None:
+        if not (self.connected or self._subscribing) and expires_s is None:
             return False
         deadline_s = None if expires_s is None else asyncio.get_running_loop().time() + expires_s
         added = self._outbound.add(Outgoing(topic, payload, qos, retain, content_type, deadline_s))
@@ -240,8 +242,12 @@ class MqttConnection:
             MqttError: how it ended.
         """
         self._unsubscribed = list(self._dispatch.filters)
-        await self._subscribe_new(client)
-        self.state = LinkState.CONNECTED
+        self._subscribing = True
+        try:
+            await self._subscribe_new(client)
+            self.state = LinkState.CONNECTED
+        finally:
+            self._subscribing = False
         self._warned = False
         _log.info("broker connected", host=self._settings.host, port=self._settings.port, mqtt=self.protocol)
         for call in self._on_connected:

@@ -67,6 +67,11 @@ async def give(desk: CommandDesk, message: Signed, *, retained: bool = False) ->
     return list(await desk.receive(message.lane, message.jws.encode(), retained=retained))
 
 
+async def words(desk: CommandDesk, message: Signed) -> list[str]:
+    """What a message was answered so far."""
+    return [answer_claims(jws)["status"] for jws in await desk.answers(message.jti)]
+
+
 async def test_a_quota_is_accepted_done_kept_and_told(world: DeskWorld, senders: Senders) -> None:
     desk = await world.open()
     quota = senders.quota(3)
@@ -221,10 +226,74 @@ async def test_a_hold_goes_on_waiting_after_a_restart(world: DeskWorld, senders:
     world.clock.monotonic_s = 5.0
     desk = await world.open()
     await desk.tick()
-    assert said(world.outlet.answers) == [ACCEPTED]
+    told_again = [ACCEPTED, ACCEPTED]
+    assert said(world.outlet.answers) == told_again
     world.clock.advance(100)
     await desk.tick()
-    assert said(world.outlet.answers) == [ACCEPTED, ("failed", None)]
+    assert said(world.outlet.answers) == [*told_again, ("failed", None)]
+
+
+async def test_a_hold_that_was_replaced_is_not_taken_for_done_after_a_restart(
+    world: DeskWorld, senders: Senders
+) -> None:
+    desk = await world.open()
+    first, second = senders.hold(9_500_000), senders.hold(5_000_000)
+    await give(desk, first)
+    await give(desk, second)
+    desk = await world.open()
+    await desk.tick()
+    assert await words(desk, first) == ["accepted", "failed"]
+    assert await words(desk, second) == ["accepted"]
+
+
+async def test_a_restart_is_done_when_the_device_is_seen_again(world: DeskWorld, senders: Senders) -> None:
+    desk = await world.open()
+    restart = senders.command("device.restart", {"device": "m-00001"})
+    assert said(await give(desk, restart)) == [ACCEPTED]
+    world.clock.advance(600)
+    await desk.tick()
+    world.site.back.add("m-00001")
+    await desk.tick()
+    assert said(world.outlet.answers) == [ACCEPTED, DONE]
+    assert world.site.of("restart") == ["m-00001"]
+
+
+async def test_a_restart_of_a_device_that_never_comes_back_fails(world: DeskWorld, senders: Senders) -> None:
+    desk = await world.open()
+    await give(desk, senders.command("device.restart", {"device": "m-00001"}))
+    world.clock.advance(899)
+    await desk.tick()
+    assert said(world.outlet.answers) == [ACCEPTED]
+    world.clock.advance(1)
+    await desk.tick()
+    assert said(world.outlet.answers)[1:] == [("failed", None)]
+
+
+async def test_a_device_is_not_restarted_a_second_time_by_a_start_of_the_daemon(
+    world: DeskWorld, senders: Senders
+) -> None:
+    restart = senders.command("device.restart", {"device": "m-00001"})
+    await give(await world.open(), restart)
+    desk = await world.open()
+    await desk.tick()
+    assert world.site.of("restart") == ["m-00001"]
+    assert await words(desk, restart) == ["accepted", "failed"]
+
+
+async def test_a_flush_is_done_when_everything_is_on_the_disk(world: DeskWorld) -> None:
+    desk = await world.open()
+    engineer = Sender(KEYS[Role.ENGINEER], SITE, world.clock, CountedUuids())
+    first, second = (engineer.command("flush", lane=Lane.ENGINEER) for _ in range(2))
+    assert said(await give(desk, first)) == [ACCEPTED]
+    desk = await world.open()
+    assert world.site.of("flush") == [first.jti, first.jti]
+    world.site.jobs_done.add(first.jti)
+    await desk.tick()
+    assert await words(desk, first) == ["accepted", "done"]
+    await give(desk, second)
+    world.clock.advance(60)
+    await desk.tick()
+    assert await words(desk, second) == ["accepted", "failed"]
 
 
 async def test_a_new_hold_replaces_the_old_one(world: DeskWorld, senders: Senders) -> None:

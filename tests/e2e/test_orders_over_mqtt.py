@@ -208,7 +208,7 @@ async def test_an_answer_by_another_key_is_no_answer(broker: Mosquitto, tmp_path
 async def test_a_hold_that_is_never_seen_on_the_meter_is_failed(
     broker: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daemon.commands.desk.PATIENCE_S", 1)
+    monkeypatch.setattr("daemon.commands.waiting.PATIENCE_S", 1)
     site = BrokerSite(broker.port, tmp_path)
     async with site.running():
         code, out, _ = await site.send("cmd", "hold", "--args", '{"limit_w": 5, "reason": "x"}')

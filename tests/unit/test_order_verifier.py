@@ -290,7 +290,8 @@ INVALID_ARGS = [
     ("device.exclude", {"device": "m-99999", "reason": "x"}),
     ("device.exclude", {"device": "../etc", "reason": "x"}),
     ("device.include", {"device": "m-99999"}),
-    ("device.restart", {"device": "m-00001"}),
+    ("device.restart", {"device": "m-99999"}),
+    ("device.restart", {}),
     ("plan", {}),
     ("plan", {"limit_w": None}),
 ]
@@ -316,6 +317,7 @@ VALID_ARGS = [
     ("set_limit", {"limit_w": 25_000_000, **UNTIL}),
     ("device.exclude", {"device": "m-00001", "reason": "fan", **UNTIL}),
     ("device.include", {"device": "m-00001"}),
+    ("device.restart", {"device": "m-00001"}),
     ("plan", {"limit_w": 0}),
 ]
 
@@ -323,6 +325,21 @@ VALID_ARGS = [
 @pytest.mark.parametrize(("op", "args"), VALID_ARGS)
 def test_valid_args(op: str, args: dict[str, Any]) -> None:
     assert isinstance(judge(signed(command_claims(op, args), Lane.OPERATOR), Lane.OPERATOR), Command)
+
+
+def test_a_device_that_cannot_be_restarted_says_why() -> None:
+    payload = signed(command_claims("device.restart", {"device": "m-00001"}), Lane.OPERATOR)
+    verdict = judge(
+        payload, Lane.OPERATOR, restart_obstacle=lambda _: "its profile has no order that does it"
+    )
+    assert "no order that does it" in refused(verdict, Reason.INVALID_ARGS).detail
+
+
+def test_an_engineer_may_flush_and_not_yet_reload() -> None:
+    flush = signed(command_claims("flush", iss="engineer-1"), Lane.ENGINEER)
+    assert isinstance(judge(flush, Lane.ENGINEER), Command)
+    reload = signed(command_claims("reload", iss="engineer-1"), Lane.ENGINEER)
+    assert "not supported" in refused(judge(reload, Lane.ENGINEER), Reason.INVALID_ARGS).detail
 
 
 def _entries(*spans: tuple[int, int, Any]) -> list[dict[str, Any]]:

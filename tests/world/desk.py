@@ -23,6 +23,10 @@ class PaperSite:
         self.trusted = True
         self.limit_w = 10_000_000
         self.metered_w: float | None = 9_000_000.0
+        self.no_restart: str | None = None
+        self.back: set[str] = set()
+        """Devices that have come back."""
+        self.jobs_done: set[str] = set()
         self.told: list[tuple[str, Any]] = []
 
     def clock_trusted(self) -> bool:
@@ -64,6 +68,22 @@ class PaperSite:
 
     def included(self, device: str) -> None:
         self.told.append(("included", device))
+
+    def restart_obstacle(self, device: str) -> str | None:
+        del device
+        return self.no_restart
+
+    def restart(self, device: str) -> None:
+        self.told.append(("restart", device))
+
+    def seen_again(self, device: str) -> bool:
+        return device in self.back
+
+    def flush(self, job: str) -> None:
+        self.told.append(("flush", job))
+
+    def flushed(self, job: str) -> bool:
+        return job in self.jobs_done
 
     def state_object(self) -> Mapping[str, Any]:
         return {"state": "limited", "limit_w": self.limit_w}

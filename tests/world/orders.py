@@ -66,6 +66,7 @@ FACTS = Facts(
     present_limit_w=10_000_000,
     contract_max_w=25_000_000,
     knows_device=lambda device: device == "m-00001",
+    restart_obstacle=lambda _device: None,
     objection=no_objection,
 )
 
