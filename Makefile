@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS   ?=
 
-.PHONY: demo test check lint types imports unit e2e mosquitto fuzz lock clean bench-poll bench-simulator \
+.PHONY: demo test check lint types imports unit e2e crash mosquitto fuzz lock clean bench-poll bench-simulator \
   bench-mqtt bench-table bench-programs
 
 # A picture needs more than most want to wait for.
@@ -36,6 +36,14 @@ e2e: $(VENV)/.test mosquitto
 # A million spoilt answers; `make fuzz ARGS="--seed 1"` replays a run.
 fuzz: $(VENV)/.test
 	$(BIN)/python -m tests.world.fuzz $(ARGS)
+
+# What `make e2e` does of these in small, at full size: half an hour. `make crash CYCLES=100` for a look.
+CYCLES ?= 1000
+crash: $(VENV)/.test
+	rm -rf build/crash
+	$(BIN)/python -m tests.world.killed_ledger build/crash --cycles $(CYCLES)
+	FAILING_DISK_INTERVAL_S=7200 TORN_LOGS=300 $(BIN)/python -m pytest -n 0 tests/crash/test_failing_disk.py \
+	  tests/crash/test_torn_log.py
 
 mosquitto:
 	@sh requirements/mosquitto.sh

@@ -16,6 +16,9 @@ from daemon.store import Transaction
 TAIL = 256
 """Records of the newest epoch that are verified before anything is appended after them."""
 
+TAIL_AGAIN = 16
+"""The same after the disk has failed while the daemon runs: what lies further back is the audit's."""
+
 SLICE = 50
 """Records that the audit verifies at once: some 10 ms."""
 
@@ -32,14 +35,16 @@ class Layout:
     """Metered points, the site meter first."""
 
 
-async def check_tail(rows: Rows, newest: EpochState, site: str, keys: Sequence[PublicKey]) -> Layout:
+async def check_tail(
+    rows: Rows, newest: EpochState, site: str, keys: Sequence[PublicKey], length: int = TAIL
+) -> Layout:
     """Verify the newest records of the newest epoch and its opening; returns what the epoch says.
 
     Raises:
         LedgerDamagedError: they are not what was signed.
     """
-    first = max(1, newest.last_seq - TAIL + 1)
-    tail = await read_records(rows, newest.epoch, first, TAIL)
+    first = max(1, newest.last_seq - length + 1)
+    tail = await read_records(rows, newest.epoch, first, length)
     if not tail:
         raise LedgerDamagedError(f"record {newest.epoch}/1: is missing")
     if tail[0].seq != first:

@@ -13,6 +13,7 @@ from daemon.errors import ConfigurationError, LedgerDamagedError
 from daemon.ledger.chain import Head, Sealer, StoredRecord, payload_of
 from daemon.ledger.epochs import answered, requested
 from daemon.ledger.integrity import (
+    TAIL_AGAIN,
     Audit,
     Layout,
     check_tail,
@@ -207,7 +208,7 @@ class Ledger:
         epochs = await read_epochs(tx)
         if epochs and self.damage is None:
             try:
-                await check_tail(tx, epochs[-1], self.site, self._keys)
+                await check_tail(tx, epochs[-1], self.site, self._keys, TAIL_AGAIN)
             except LedgerDamagedError as error:
                 self.damage = str(error)
                 raise

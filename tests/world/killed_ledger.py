@@ -173,6 +173,11 @@ class Rig:
     keys: tuple[ExchangeKey, ...]
 
 
+def _soon(failures: int, retry_after_s: float | None, entropy: object) -> float:
+    del retry_after_s, entropy
+    return min(0.002 * failures, 0.02)
+
+
 async def live(rig: Rig, seed: int, until_s: float | None) -> None:
     """Settle and deliver until killed, or until all that was measured until `until_s` has its receipt."""
     board, rng = rig.board, random.Random(seed)
@@ -185,7 +190,7 @@ async def live(rig: Rig, seed: int, until_s: float | None) -> None:
     ledger = await open_ledger(store, site)
     recorder = Recorder(ledger, IntervalBuilder(INTERVAL_S, POINTS, await ledger.baselines()))
     settings = Settlement(rig.url, rig.keys, None, None, None, "exchange")
-    uplink.delay_s = lambda failures, _retry_after_s, _entropy: min(0.002 * failures, 0.02)  # type: ignore[attr-defined] # an hour's back-offs within a second
+    uplink.delay_s = _soon  # type: ignore[attr-defined] # an hour's back-offs within a second
     async with httpx2.AsyncClient(transport=TellingTransport(board)) as http:
         delivering = Uplink(ledger, http, settings, KEY, SiteClock(site), Entropy(seed))
         tasks = [
