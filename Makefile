@@ -26,7 +26,7 @@ types: $(VENV)/.test
 imports: $(VENV)/.test
 	$(BIN)/lint-imports
 
-unit: $(VENV)/.test mosquitto
+unit: $(VENV)/.test mosquitto node
 	$(BIN)/python -m pytest -n 2 tests/unit tests/property tests/component
 
 # These wait for seconds of real time more than they compute: four at a time, each with ports of its own.
@@ -48,6 +48,9 @@ crash: $(VENV)/.test
 mosquitto:
 	@sh requirements/mosquitto.sh
 
+node:
+	@sh requirements/node.sh
+
 # --- what it costs (docs/benchmarks.md): a table, and the same figures in build/bench/ ---
 
 ROWS   ?=
@@ -66,6 +69,10 @@ bench-mqtt: $(VENV)/.run mosquitto
 
 bench-table: $(VENV)/.run
 	$(BIN)/python -m benchmarks.site_table $(ARGS)
+
+# A year of one point: `make bench-ledger ARGS="--days 30"` for a look.
+bench-ledger: $(VENV)/.run
+	$(BIN)/python -m benchmarks.ledger_verify $(ARGS)
 
 bench-programs: build/bench/server build/bench/client
 

@@ -25,4 +25,4 @@ def parse_utc(text: str) -> int:
     """
     if not _FORM.fullmatch(text):
         raise ValueError(f"{text!r} is not of the form YYYY-MM-DDTHH:MM:SSZ")
-    return int(datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp())
+    return int(datetime.fromisoformat(text).timestamp())

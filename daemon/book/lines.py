@@ -23,6 +23,7 @@ from daemon.ledger.records import (
     check_body,
 )
 from daemon.signing import MAX_INTEGER, MalformedError, b64url_decode, jws_hash, loads, parse
+from daemon.signing.ijson import MAX_DEPTH
 from daemon.signing.jws import Header
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
@@ -95,7 +96,7 @@ def read_line(line: int, text: bytes) -> BookRecord:
         raise LineError(f"{len(text)} bytes", f"at most {MAX_RECORD_BYTES}")
     try:
         header, payload, signature = _parts(text)
-        members = loads(payload)
+        members = _members(payload)
     except MalformedError as error:
         raise LineError(str(error), "a compact JWS of strict base64url, as the site wrote it") from error
     if header.typ != RECORD_TYP:
@@ -123,7 +124,32 @@ def read_line(line: int, text: bytes) -> BookRecord:
 
 def is_canonical(payload: bytes, members: dict[str, Any]) -> bool:
     """Whether `payload` is the RFC 8785 form of the members that were read from it."""
-    return _canonical(members).encode("utf-8") == payload or rfc8785.dumps(members) == payload
+    try:
+        return _canonical(members).encode("utf-8") == payload or rfc8785.dumps(members) == payload
+    except (UnicodeEncodeError, rfc8785.CanonicalizationError):
+        return False  # what the faster reading let through: a lone surrogate, an integer without bound
+
+
+def _members(payload: bytes) -> Any:
+    """The JSON value of a payload: as `loads` reads it, or faster where the checks that follow are as strict.
+
+    What is ASCII and turns out canonical has no name twice, no second spelling of an integer and no lone
+    surrogate; outside of events every integer has a bound of its own.
+    """
+    if not payload.isascii() or _EVENT in payload or payload.count(b"{") + payload.count(b"[") > MAX_DEPTH:
+        return loads(payload)
+    try:
+        return _DECODER.decode(payload.decode("ascii"))
+    except ValueError as error:
+        raise MalformedError(f"not JSON: {error}") from error
+
+
+def _refuse(text: str) -> Any:
+    raise MalformedError(f"{text[:24]} is not an integer")
+
+
+_DECODER = json.JSONDecoder(parse_float=_refuse, parse_constant=_refuse)
+_EVENT = b'"kind":"event"'
 
 
 def _parts(text: bytes) -> tuple[Header, bytes, bytes]:

@@ -50,6 +50,8 @@ def dumps(value: Any) -> bytes:
 
 
 def _check_depth(data: bytes) -> None:
+    if data.count(b"{") + data.count(b"[") <= MAX_DEPTH:
+        return  # it cannot be deeper than it has brackets
     depth = 0
     for match in _BRACKET_OR_STRING.finditer(data):
         token = match.group()[:1]
