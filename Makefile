@@ -108,3 +108,11 @@ lock:
 
 clean:
 	rm -rf $(VENV) build dist demo-site
+
+# --- as a service (packaging/, systemd/) ---
+
+.PHONY: deb service-test soak
+
+# dist/quotawatt_VERSION_ARCH.deb with its SBOM and its licences.
+deb:
+	@packaging/build.sh
