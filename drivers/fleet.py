@@ -33,6 +33,12 @@ class SiteFleet:
     def order(self, row: int, watts: float | None) -> None:
         self._by_row[row].order(row, watts)
 
+    def switch(self, row: int, outlet: int, *, on: bool) -> None:
+        self._by_row[row].switch(row, outlet, on=on)
+
+    def arm(self, row: int, watts: float) -> None:
+        self._by_row[row].arm(row, watts)
+
     def counters(self) -> Mapping[str, int]:
         total: dict[str, int] = {}
         for fleet in self._fleets:

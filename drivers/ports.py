@@ -87,6 +87,22 @@ class Fleet(Protocol):
         reads. The outcome comes through `FleetSink.written`.
         """
 
+    def switch(self, row: int, outlet: int, *, on: bool) -> None:
+        """Queue the switching of an outlet of a PDU. Whether it came to that shows in what is measured.
+
+        Raises:
+            ValueError: its profile has no switches, or not this one.
+        """
+
+    def arm(self, row: int, watts: float) -> None:
+        """Have a device fall back to `watts` by itself, 0 = sleep, unless it is ordered again in time.
+
+        The time counts from now. Whether it arrived is not told: whoever arms does so again and again.
+
+        Raises:
+            ValueError: its profile has no reversion timer.
+        """
+
     def counters(self) -> Mapping[str, int]:
         """Polls so far by result: `ok`, every `Absence`, and `missed` = skipped for want of time."""
 

@@ -17,12 +17,14 @@ __all__ = [
     "MqttMap",
     "OperatingPoint",
     "Origin",
+    "OutletSwitches",
     "OutputKind",
     "Pacing",
     "Profile",
     "ReadRules",
     "RegisterCommand",
     "RegisterPoint",
+    "Reversion",
     "Role",
     "Setpoint",
     "TextPoint",
@@ -217,6 +219,34 @@ class RegisterCommand:
 
 
 @dataclass(frozen=True, slots=True)
+class Reversion:
+    """What a device falls back to by itself where it is not told again in time."""
+
+    limit: RegisterPoint
+    """Takes the limit that it falls back to, W."""
+    timer: RegisterPoint | None
+    """Takes the time until then, s; `None` = it is fixed."""
+    after_s: float
+    """From the last order."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutletSwitches:
+    """How the outlets of a PDU are switched: a register each, counted from outlet 1."""
+
+    first: RegisterPoint
+    count: int
+    stride: int
+    """Registers from one outlet's to the next one's."""
+    on_value: int
+    off_value: int
+
+    def point(self, outlet: int) -> RegisterPoint:
+        """The register of an outlet."""
+        return replace(self.first, address=self.first.address + (outlet - 1) * self.stride)
+
+
+@dataclass(frozen=True, slots=True)
 class Setpoint:
     """How a load can be told to draw less, and how it behaves then."""
 
@@ -237,6 +267,10 @@ class Setpoint:
     """Writes wear the device's flash."""
     hard_off: bool
     """Its outlet may be switched off."""
+    writes_per_day: float | None = None
+    """So many writes it bears besides sheds; `None` = any number."""
+    reversion: Reversion | None = None
+    """`None` = it keeps an order for ever."""
 
 
 class OutputKind(StrEnum):
@@ -276,6 +310,8 @@ class Profile:
     """Ascending watts; empty if the device cannot be controlled."""
     warning: str = ""
     """What an operator should know before relying on it."""
+    outlets: OutletSwitches | None = None
+    """Of a PDU whose outlets can be switched."""
     vectors: tuple[Vector, ...] = field(default=(), compare=False)
 
     @property
@@ -293,7 +329,7 @@ class Profile:
 
 def measuring_only(profile: Profile) -> Profile:
     """The profile without what can be ordered."""
-    return replace(profile, setpoint=None, operating_points=())
+    return replace(profile, setpoint=None, operating_points=(), outlets=None)
 
 
 def at_once(profile: Profile) -> Profile:

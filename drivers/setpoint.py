@@ -1,10 +1,11 @@
 """From an order in watts to what a device is told, and back. Pure."""
 
 import math
+from collections.abc import Iterator
 
 from drivers.message_map import topic_of
 from drivers.modbus.codec import encode_raw, encode_value
-from drivers.profile import MessageCommand, RegisterCommand, Setpoint
+from drivers.profile import MessageCommand, OutletSwitches, RegisterCommand, Reversion, Setpoint
 
 _ROUNDING = 1e-6
 """Share of a step by which a float may miss the step that it means."""
@@ -31,6 +32,24 @@ def command_words(setpoint: Setpoint, command: RegisterCommand, watts: float | N
     if watts <= 0:
         return encode_raw(command.point, command.sleep_value)
     return encode_value(command.point, effective_watts(setpoint, watts))
+
+
+def outlet_words(outlets: OutletSwitches, *, on: bool) -> tuple[int, ...]:
+    """The registers to write to switch an outlet."""
+    return encode_raw(outlets.first, outlets.on_value if on else outlets.off_value)
+
+
+def reversion_words(
+    setpoint: Setpoint, command: RegisterCommand, reversion: Reversion, watts: float
+) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """Address and registers of every write that arms a reversion timer; the timer comes last."""
+    if watts <= 0:
+        yield reversion.limit.address, encode_raw(reversion.limit, command.sleep_value)
+    else:
+        limit_w = effective_watts(setpoint, watts)
+        yield reversion.limit.address, encode_value(reversion.limit, limit_w)
+    if reversion.timer is not None:
+        yield reversion.timer.address, encode_value(reversion.timer, reversion.after_s)
 
 
 def command_message(

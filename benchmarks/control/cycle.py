@@ -54,6 +54,10 @@ class _Fleet:
         self.power_w[row] = self._full_w[row] if watts is None else max(watts, 30.0)
         self._setpoint_w[row] = np.nan if watts is None else watts
 
+    def switch(self, row: int, outlet: int, *, on: bool) -> None: ...
+
+    def arm(self, row: int, watts: float) -> None: ...
+
     def counters(self) -> Mapping[str, int]:
         return {}
 

@@ -15,8 +15,10 @@ from drivers.modbus.assembly import Place, assemble
 from drivers.modbus.connection import LinkState
 from drivers.modbus.lines import MakeLine, line_to
 from drivers.modbus.link import Link
+from drivers.modbus.unit import SideWrite
 from drivers.ports import FleetSink
-from drivers.profile import SLOW_S
+from drivers.profile import SLOW_S, RegisterCommand
+from drivers.setpoint import outlet_words, reversion_words
 
 TICK_S = 0.02
 """Each wake-up of an idle loop costs more than a poll: due work is done together."""
@@ -85,6 +87,22 @@ class ModbusFleet:
         if not unit.can_be_ordered:
             raise ValueError(f"{unit.device.id} has no set-point")
         link.order(unit, watts)
+
+    def switch(self, row: int, outlet: int, *, on: bool) -> None:
+        link, unit = self._places[row]
+        outlets = unit.device.profile.outlets
+        if outlets is None or not 1 <= outlet <= outlets.count:
+            raise ValueError(f"{unit.device.id} has no switch for outlet {outlet}")
+        link.write(SideWrite(unit, outlets.point(outlet).address, outlet_words(outlets, on=on)))
+
+    def arm(self, row: int, watts: float) -> None:
+        link, unit = self._places[row]
+        setpoint = unit.device.profile.setpoint
+        if setpoint is None or setpoint.reversion is None:
+            raise ValueError(f"{unit.device.id} has no reversion timer")
+        assert isinstance(setpoint.command, RegisterCommand)
+        for address, words in reversion_words(setpoint, setpoint.command, setpoint.reversion, watts):
+            link.write(SideWrite(unit, address, words))
 
     def counters(self) -> Mapping[str, int]:
         late = sum(grid.missed for grid in self._grids)

@@ -16,7 +16,7 @@ from drivers.modbus.pace import Pace
 from drivers.modbus.reading import Reading
 from drivers.modbus.requests import Request
 from drivers.modbus.shared import NEVER, Shared
-from drivers.modbus.unit import Order, PolledUnit
+from drivers.modbus.unit import Order, PolledUnit, SideWrite
 from drivers.ports import Absence, WriteResult
 
 TIMEOUTS_TO_RECONNECT = 2
@@ -41,7 +41,7 @@ class Link(Connection):
         super().__init__(name, index, shared, make_line)
         self.units: list[PolledUnit] = []
         self._outcomes, self._sink = outcomes, shared.sink
-        self._lanes: Lanes[Reading | Order] = Lanes()
+        self._lanes: Lanes[Asker] = Lanes()
         self._takes_several = False
         """More than one request may be in flight."""
         self._swept = False
@@ -86,6 +86,14 @@ class Link(Connection):
         elif self._shared.loop is not None:
             # Not from here: whoever orders is not ready for the outcome yet.
             self._shared.loop.call_soon(self._refuse_orders)
+
+    def write(self, write: SideWrite) -> None:
+        """Write beside the set-point as soon as the request in flight is through; never to a stranger."""
+        if self.state not in {LinkState.UP, LinkState.RESTING} or not write.unit.identified:
+            return
+        now = self._shared.now()
+        self._lanes.put(Lane.WRITE, write, now)
+        self._next(now)
 
     def expire(self, now: float) -> None:
         """A request in flight was not answered in time."""
@@ -190,6 +198,8 @@ class Link(Connection):
             if item.is_new:
                 item.started = now
             self._send(item.request, now)
+        elif isinstance(item, SideWrite):
+            self._send(item.request(), now)
         elif item.unit.identified:
             item.unit.order, item.started = None, now
             self._send(item.request(), now)
@@ -214,7 +224,7 @@ class Link(Connection):
 
     def _go_on(self, asker: Asker, follows: Sequence[Asker], now: float) -> None:
         for item in follows:
-            if isinstance(item, Order):
+            if not isinstance(item, Reading):
                 self._lanes.put_first(Lane.WRITE, item, now)
             else:
                 self._queue(item, now)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from drivers.modbus.errors import DeviceExceptionError
 from drivers.modbus.reading import REFUSED_S, Reading, Sweep
 from drivers.modbus.shared import Shared
-from drivers.modbus.unit import Order, PolledUnit
+from drivers.modbus.unit import Order, PolledUnit, SideWrite
 from drivers.ports import Absence, WriteResult
 
-Asker = Reading | Order
+Asker = Reading | Order | SideWrite
 """What a request was made for."""
 
 _log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class Outcomes:
         if isinstance(asker, Order):
             self._sink.written(asker.unit.row, asker.watts, WriteResult.ACKNOWLEDGED, asker.started)
             return ()
-        return self._go_on(asker)
+        return () if isinstance(asker, SideWrite) else self._go_on(asker)
 
     def refused(self, asker: Asker, error: DeviceExceptionError, now: float) -> Sequence[Asker]:
         """The device answered with an exception."""
@@ -64,6 +64,8 @@ class Outcomes:
         if isinstance(asker, Order):
             self._sink.written(unit.row, asker.watts, result, asker.started or now)
             return
+        if isinstance(asker, SideWrite):
+            return  # whoever asked for it looks at what is measured
         asker.waits = False
         if asker is unit.slow:
             return  # its values grow old

@@ -43,6 +43,28 @@ class Order:
         return request
 
 
+class SideWrite:
+    """Registers of a unit beside its set-point, on their way: an outlet's switch, a reversion timer."""
+
+    __slots__ = ("address", "queued_at", "unit", "words")
+
+    simple = False
+    """As of a `Reading`."""
+
+    def __init__(self, unit: "PolledUnit", address: int, words: tuple[int, ...]) -> None:
+        self.unit = unit
+        self.address = address
+        """Wire address, 0-based."""
+        self.words = words
+        self.queued_at = 0.0
+
+    def request(self) -> Request:
+        """What is to be written."""
+        request = Request.write(self.unit.number, self.address, self.words)
+        request.asker = self
+        return request
+
+
 class PolledUnit:
     """One device behind a link: made once, changed in place, so that a poll makes next to nothing.
 

@@ -63,6 +63,12 @@ class MqttFleet:
                 if publisher.order is not None and now > publisher.order.until:
                     self._written(publisher, publisher.order, WriteResult.TIMED_OUT)
 
+    def switch(self, row: int, outlet: int, *, on: bool) -> None:
+        raise ValueError(f"{self._publishers[row].device.id} has no switch {outlet} to turn {on=}")
+
+    def arm(self, row: int, watts: float) -> None:
+        raise ValueError(f"{self._publishers[row].device.id} has no reversion timer for {watts} W")
+
     def order(self, row: int, watts: float | None) -> None:
         publisher = self._publishers[row]
         setpoint, command = publisher.device.profile.setpoint, publisher.command

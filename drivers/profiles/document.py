@@ -173,6 +173,26 @@ class RegisterTable(Table):
     scale: Scale = Field(default=1.0, description="watts of one raw step")
 
 
+class ReversionTable(Table):
+    """`[setpoint.reversion]`: the device falls back by itself where it is not told again in time."""
+
+    limit: RegisterTable = Field(description="the register that takes the limit it falls back to, in W")
+    timer: RegisterTable | None = Field(
+        default=None, description="the register that takes after_s; not given = its time is fixed"
+    )
+    after_s: float = Field(ge=30, le=86_400, description="seconds from the last order until it falls back")
+
+
+class OutletsTable(Table):
+    """`[outlets]`: a PDU's outlets can be switched."""
+
+    first: RegisterTable = Field(description="the register that switches outlet 1")
+    count: int = Field(ge=1, le=999, description="how many outlets there are")
+    stride: int = Field(default=1, ge=1, le=1000, description="registers from one outlet's to the next one's")
+    on_value: int = Field(ge=0, description="raw value that switches it on")
+    off_value: int = Field(ge=0, description="raw value that switches it off")
+
+
 class SetpointTable(Table):
     """`[setpoint]`."""
 
@@ -209,6 +229,16 @@ class SetpointTable(Table):
     restarts_on_write: bool = Field(description="true = every order restarts it")
     persistent: bool = Field(description="true = every order wears its flash")
     hard_off: bool = Field(description="true = its outlet may be switched off")
+    writes_per_day: float | None = Field(
+        default=None,
+        ge=1,
+        le=86_400,
+        description="orders a day that it bears besides those that shed load; not given = 100 where an order "
+        "wears its flash or restarts it, else any number",
+    )
+    reversion: ReversionTable | None = Field(
+        default=None, description="it falls back to a limit by itself where it is not told again in time"
+    )
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -252,6 +282,7 @@ class Document(Table):
         default=(), description="messages of an MQTT device and what they mean, as tests"
     )
     setpoint: SetpointTable | None = Field(default=None, description="how a load is told to draw less")
+    outlets: OutletsTable | None = Field(default=None, description="how a PDU's outlets are switched")
     operating_points: tuple[OperatingPointTable, ...] = Field(
         default=(), description="ways to run a load, from sleep to full"
     )

@@ -2,17 +2,20 @@
 
 from collections.abc import Iterator
 
-from drivers.profile import Role, WordType
+from drivers.profile import OutputKind, Role, WordType
 from drivers.profiles.document import (
     Document,
     ModbusTable,
     OperatingPointTable,
+    OutletsTable,
     PointTable,
     RegisterTable,
+    ReversionTable,
     SetpointTable,
     Sign,
 )
 
+_LAST_REGISTER = 0xFFFF
 _ON_GRID = 1e-6
 """How far from a whole number of steps a power may be: rounding, no more."""
 
@@ -33,6 +36,71 @@ def register_command_mistakes(
         return
     yield from _read_back_mistakes(point, document, modbus)
     yield from _raw_mistakes(setpoint, point, sleep, no_limit)
+    if setpoint.reversion is not None:
+        yield from _reversion_mistakes(setpoint, setpoint.reversion, point)
+
+
+def _reversion_mistakes(
+    setpoint: SetpointTable, reversion: ReversionTable, point: RegisterTable
+) -> Iterator[str]:
+    """It is written again and again, so it must bear that; and every register is one thing."""
+    if setpoint.persistent or setpoint.restarts_on_write:
+        yield "setpoint.reversion: is fed for ever; not where an order wears its flash or restarts it"
+    taken = [("point", point)]
+    for key, register, most in (
+        ("limit", reversion.limit, setpoint.ceiling_w),
+        ("timer", reversion.timer, reversion.after_s),
+    ):
+        if register is None:
+            continue
+        if register.type in {WordType.F32, WordType.F64}:
+            yield f"setpoint.reversion.{key}.type: is an integer"
+        elif round(most / register.scale) > _top(register):
+            yield f"setpoint.reversion.{key}: {most:g} does not fit into {register.type}"
+        for other_key, other in taken:
+            if _overlap(register, other):
+                yield f"setpoint.reversion.{key}.address: overlaps {other_key}"
+        taken.append((f"reversion.{key}", register))
+
+
+def _overlap(one: RegisterTable, other: RegisterTable) -> bool:
+    return one.address < other.address + other.type.words and other.address < one.address + one.type.words
+
+
+def _top(register: RegisterTable) -> int:
+    return (1 << 16 * register.type.words - register.type.value.startswith("s")) - 1
+
+
+def outlet_mistakes(document: Document) -> Iterator[str]:
+    """Of a PDU whose outlets can be switched."""
+    outlets = document.outlets
+    if outlets is None:
+        return
+    if document.role is not Role.PDU:
+        yield f"outlets: a {document.role} has none"
+    if document.modbus is None:
+        yield "outlets: are switched over Modbus alone"
+        return
+    if outlets.first.type in {WordType.F32, WordType.F64}:
+        yield "outlets.first.type: a switch is an integer"
+        return
+    yield from _switch_mistakes(outlets)
+    base = document.modbus.address_base
+    last = outlets.first.address + (outlets.count - 1) * outlets.stride + outlets.first.type.words - 1
+    if outlets.first.address < base:
+        yield f"outlets.first.address: register numbers begin at {base}"
+    elif last - base > _LAST_REGISTER:
+        yield f"outlets.count: the last outlet's register would be {last}"
+
+
+def _switch_mistakes(outlets: OutletsTable) -> Iterator[str]:
+    for key, raw in (("on_value", outlets.on_value), ("off_value", outlets.off_value)):
+        if raw > _top(outlets.first):
+            yield f"outlets.{key}: raw value {raw} does not fit into {outlets.first.type}"
+    if outlets.on_value == outlets.off_value:
+        yield "outlets.off_value: is the same as on_value"
+    if outlets.stride < outlets.first.type.words:
+        yield f"outlets.stride: a switch takes {outlets.first.type.words} registers"
 
 
 def _read_back_mistakes(point: RegisterTable, document: Document, modbus: ModbusTable) -> Iterator[str]:
@@ -56,7 +124,7 @@ def _alike(point: RegisterTable, other: PointTable, modbus: ModbusTable) -> bool
 
 
 def _raw_mistakes(setpoint: SetpointTable, point: RegisterTable, sleep: int, no_limit: int) -> Iterator[str]:
-    top = (1 << 16 * point.type.words - point.type.value.startswith("s")) - 1
+    top = _top(point)
     lowest, highest = round(setpoint.floor_w / point.scale), round(setpoint.ceiling_w / point.scale)
     for key, raw in (("sleep_value", sleep), ("no_limit_value", no_limit), ("ceiling_w", highest)):
         if raw > top:
@@ -81,6 +149,7 @@ def load_mistakes(document: Document) -> Iterator[str]:
         yield "operating_points: belong to a [setpoint], and a [setpoint] needs them"
     if setpoint is not None and document.role is not Role.LOAD:
         yield f"setpoint: a {document.role} is never told to draw less"
+    yield from _supply_mistakes(document)
     if document.role is Role.LOAD and document.nameplate_w == 0:
         yield "nameplate_w: a load has one"
     if points and document.output is None:
@@ -89,6 +158,16 @@ def load_mistakes(document: Document) -> Iterator[str]:
         yield "setpoint.step_w: is more than from floor_w to ceiling_w"
     if setpoint is not None and points:
         yield from _operating_point_mistakes(setpoint, points)
+
+
+def _supply_mistakes(document: Document) -> Iterator[str]:
+    setpoint, output = document.setpoint, document.output
+    if setpoint is None:
+        return
+    if setpoint.hard_off and output is not None and output.kind is OutputKind.GPU:
+        yield "setpoint.hard_off: a GPU rack is never switched off at its outlet"
+    if setpoint.reversion is not None and document.modbus is None:
+        yield "setpoint.reversion: is written over Modbus alone"
 
 
 def _operating_point_mistakes(

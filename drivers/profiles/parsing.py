@@ -22,20 +22,35 @@ from drivers.profile import (
     ModbusMap,
     MqttMap,
     OperatingPoint,
+    OutletSwitches,
     Pacing,
     Profile,
     RegisterCommand,
     RegisterPoint,
+    Reversion,
     Setpoint,
     TextPoint,
     Vector,
 )
-from drivers.profiles.document import Document, ModbusTable, PointTable, SetpointTable, Sign, VectorTable
+from drivers.profiles.document import (
+    Document,
+    ModbusTable,
+    OutletsTable,
+    PointTable,
+    RegisterTable,
+    ReversionTable,
+    SetpointTable,
+    Sign,
+    VectorTable,
+)
 from drivers.profiles.message_tables import MessageVectorTable
 from drivers.profiles.rules import mistakes
 from drivers.quantity import QUANTITY_BY_NAME, UNIT, Quantity
 
 _T = TypeVar("_T")
+
+WORN_WRITES_PER_DAY = 100.0
+"""A flash of 100,000 cycles lasts for three years."""
 
 
 def parse_profile(name: str, text: str, file: str) -> Profile:
@@ -85,6 +100,7 @@ def _profile(name: str, document: Document) -> Profile:
         ),
         warning=document.warning,
         vectors=tuple(_vector(table) for table in document.vectors),
+        outlets=None if document.outlets is None else _outlets(document, document.outlets),
     )
 
 
@@ -180,9 +196,39 @@ def _setpoint(document: Document, setpoint: SetpointTable) -> Setpoint:
             "sleep_payload",
             "no_limit_payload",
             "acknowledged_by",
+            "reversion",
         }
     )
-    return Setpoint(command=_command(document, setpoint), **common)
+    wears = setpoint.persistent or setpoint.restarts_on_write
+    if wears and setpoint.writes_per_day is None:
+        common["writes_per_day"] = WORN_WRITES_PER_DAY
+    return Setpoint(
+        command=_command(document, setpoint),
+        reversion=None if setpoint.reversion is None else _reversion(document, setpoint.reversion),
+        **common,
+    )
+
+
+def _reversion(document: Document, table: ReversionTable) -> Reversion:
+    modbus = _present(document.modbus)
+    timer = None if table.timer is None else _register("reversion_timer", table.timer, modbus)
+    return Reversion(_register("reversion", table.limit, modbus), timer, table.after_s)
+
+
+def _outlets(document: Document, table: OutletsTable) -> OutletSwitches:
+    first = _register("outlet", table.first, _present(document.modbus))
+    return OutletSwitches(first, table.count, table.stride, table.on_value, table.off_value)
+
+
+def _register(name: str, register: RegisterTable, modbus: ModbusTable) -> RegisterPoint:
+    return RegisterPoint(
+        name=name,
+        address=register.address - modbus.address_base,
+        type=register.type,
+        function=modbus.function,
+        word_order=register.word_order or modbus.word_order,
+        scale=register.scale,
+    )
 
 
 def _command(document: Document, setpoint: SetpointTable) -> RegisterCommand | MessageCommand:
@@ -194,16 +240,8 @@ def _command(document: Document, setpoint: SetpointTable) -> RegisterCommand | M
             no_limit_payload=_present(setpoint.no_limit_payload),
             acknowledged_by=setpoint.acknowledged_by or _acknowledgement(document),
         )
-    register = _present(setpoint.point)
     return RegisterCommand(
-        point=RegisterPoint(
-            name="setpoint",
-            address=register.address - document.modbus.address_base,
-            type=register.type,
-            function=document.modbus.function,
-            word_order=register.word_order or document.modbus.word_order,
-            scale=register.scale,
-        ),
+        point=_register("setpoint", _present(setpoint.point), document.modbus),
         sleep_value=_present(setpoint.sleep_value),
         no_limit_value=_present(setpoint.no_limit_value),
     )

@@ -7,7 +7,7 @@ from drivers.modbus.planning import REGISTERS, fitted
 from drivers.profile import RegisterPoint, Role
 from drivers.profiles.document import Document, IdentityTable, ModbusTable, PointTable, Sign, TextTable
 from drivers.profiles.message_rules import message_mistakes
-from drivers.profiles.order_rules import load_mistakes, register_command_mistakes
+from drivers.profiles.order_rules import load_mistakes, outlet_mistakes, register_command_mistakes
 from drivers.quantity import QUANTITY_BY_NAME, UNIT, Quantity
 
 SUNSPEC_FUNCTION = 3
@@ -27,6 +27,7 @@ def mistakes(document: Document) -> Iterator[str]:
     else:
         yield "modbus: exactly one of [modbus] and [mqtt] must be there"
     yield from load_mistakes(document)
+    yield from outlet_mistakes(document)
 
 
 def _register_mistakes(document: Document, modbus: ModbusTable) -> Iterator[str]:

@@ -24,11 +24,19 @@ class PaperFleet:
 
     def __init__(self) -> None:
         self.orders: list[tuple[int, float | None]] = []
+        self.switched: list[tuple[int, int, bool]] = []
+        self.armed: list[tuple[int, float]] = []
 
     async def run(self) -> None: ...
 
     def order(self, row: int, watts: float | None) -> None:
         self.orders.append((row, watts))
+
+    def switch(self, row: int, outlet: int, *, on: bool) -> None:
+        self.switched.append((row, outlet, on))
+
+    def arm(self, row: int, watts: float) -> None:
+        self.armed.append((row, watts))
 
     def counters(self) -> Mapping[str, int]:
         return {}

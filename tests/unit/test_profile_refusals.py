@@ -38,7 +38,74 @@ MIDDLE = LOAD.replace(
     '[[operating_points]]\nname = "half"\nwatts = 700\nvalue = 0.5\n[[operating_points]]\nname = "full"',
 )
 
+PDU = (
+    METER.replace('"site-meter"', '"pdu"')
+    + """\
+[outlets]
+first = { address = 200, type = "u16" }
+count = 20
+on_value = 1
+off_value = 0
+"""
+)
+REVERTING = LOAD.replace(
+    "hard_off = true",
+    """hard_off = true
+[setpoint.reversion]
+limit = { address = 20, type = "u16" }
+timer = { address = 21, type = "u16" }
+after_s = 60
+""",
+)
+GPU = LOAD.replace('"hash"', '"gpu"').replace("hard_off = true", "hard_off = false")
+
 REFUSED = [
+    # --- outlets, reversion, budgets ----------------------------------------------------------------------
+    ("outlets of a meter", PDU, '"pdu"', '"circuit-meter"', r"outlets: a circuit-meter has none"),
+    ("a switch that is no integer", PDU, '"u16" }', '"f32" }', r"outlets\.first\.type: "),
+    ("on and off alike", PDU, "off_value = 0", "off_value = 1", r"outlets\.off_value: is the same"),
+    ("a value too wide", PDU, "on_value = 1", "on_value = 65536", r"outlets\.on_value: raw value 65536"),
+    ("switches that overlap", PDU, '"u16" }', '"u32" }', r"outlets\.stride: a switch takes 2"),
+    ("outlets beyond the last register", PDU, "200", "65530", r"outlets\.count: .* would be 65549"),
+    ("no outlets", PDU, "count = 20", "count = 0", r"outlets\.count: "),
+    ("a rack that may be cut off", GPU, "hard_off = false", "hard_off = true", r"setpoint\.hard_off: a GPU"),
+    (
+        "a reversion that wears out flash",
+        REVERTING,
+        "persistent = false",
+        "persistent = true",
+        r"setpoint\.reversion: is fed for ever",
+    ),
+    (
+        "a reversion that restarts",
+        REVERTING,
+        "restarts_on_write = false",
+        "restarts_on_write = true",
+        r"setpoint\.reversion: is fed for ever",
+    ),
+    (
+        "a timer on the limit",
+        REVERTING,
+        "address = 21",
+        "address = 20",
+        r"timer\.address: overlaps reversion",
+    ),
+    ("a limit on the order", REVERTING, "address = 20", "address = 8", r"limit\.address: overlaps point"),
+    (
+        "a timer that ends at once",
+        REVERTING,
+        "after_s = 60",
+        "after_s = 5",
+        r"setpoint\.reversion\.after_s: ",
+    ),
+    ("a time too long for it", REVERTING, "after_s = 60", "after_s = 70000", r"timer: 70000 does not fit"),
+    (
+        "a budget of nothing",
+        LOAD,
+        "persistent = false",
+        "persistent = true\nwrites_per_day = 0",
+        r"setpoint\.writes_per_day: ",
+    ),
     ("unknown key", METER, "period_s = 1.0", "perod_s = 1.0", r"t\.toml: perod_s: "),
     ("unknown key in a point", METER, 'type = "u32"', 'type = "u32"\ncolour = "red"', r"points\.0\.colour: "),
     ("unknown type", METER, '"u32"', '"u24"', r"points\.0\.type: "),
@@ -271,3 +338,27 @@ def test_register_numbers_become_wire_addresses_everywhere() -> None:
     assert profile.map.points == wire.map.points
     assert profile.setpoint == wire.setpoint
     assert (profile.map.reads.readable, profile.map.reads.barriers) == (((0, 29),), (39,))
+
+
+def test_an_order_that_wears_something_out_has_a_budget_even_if_nobody_states_one() -> None:
+    def budget(text: str) -> float | None:
+        setpoint = parse_profile("t", text, "t.toml").setpoint
+        assert setpoint is not None
+        return setpoint.writes_per_day
+
+    assert budget(LOAD) is None
+    assert budget(LOAD.replace("persistent = false", "persistent = true")) == 100
+    assert budget(LOAD.replace("restarts_on_write = false", "restarts_on_write = true")) == 100
+    assert budget(LOAD.replace("persistent = false", "persistent = true\nwrites_per_day = 24")) == 24
+
+
+def test_an_outlet_has_its_register_and_a_reversion_its_two() -> None:
+    outlets = parse_profile("t", PDU.replace("count = 20", "count = 20\nstride = 3"), "t.toml").outlets
+    assert outlets is not None
+    assert [outlets.point(number).address for number in (1, 2, 20)] == [200, 203, 257]
+    setpoint = parse_profile("t", REVERTING, "t.toml").setpoint
+    assert setpoint is not None
+    reversion = setpoint.reversion
+    assert reversion is not None
+    assert reversion.timer is not None
+    assert (reversion.limit.address, reversion.timer.address, reversion.after_s) == (20, 21, 60)

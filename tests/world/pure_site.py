@@ -54,6 +54,11 @@ class _Fleet:
     def order(self, row: int, watts: float | None) -> None:
         self.queue[row] = watts
 
+    def switch(self, row: int, outlet: int, *, on: bool) -> None:
+        self._site.plant.model.switch(self._site.layout.devices[row].id, outlet, on=on)
+
+    def arm(self, row: int, watts: float) -> None: ...
+
     def counters(self) -> Mapping[str, int]:
         return {}
 
