@@ -1,6 +1,7 @@
 """Puts the daemon together: the one place that knows every part and which real thing is behind each port."""
 
 import asyncio
+import functools
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from daemon.cycle.layout import SiteLayout
 from daemon.cycle.limit_keeper import LimitKeeper, load_limit
 from daemon.cycle.local_view import LocalView
 from daemon.cycle.loop import CycleLoop
+from daemon.cycle.outlet_keeper import OutletKeeper, load_outlets_off
 from daemon.cycle.policy import control_policy, upload_offset_s
 from daemon.cycle.report import LedgerHead, device_counts, state_object, telemetry_object
 from daemon.cycle.uncontrolled_keeper import UncontrolledKeeper, load_uncontrolled
@@ -125,6 +127,7 @@ class SiteDaemon:
         self._refused: dict[tuple[str, str], int] = {}
         self._limit_keeper = LimitKeeper(store, outside.clock)
         self._uncontrolled_keeper = UncontrolledKeeper(store, config.site.contract_max_w)
+        self._outlet_keeper = OutletKeeper(store)
         self._link = outside.link(config, self._will)
         over_mqtt = any(isinstance(device.address, MqttAddress) for device in config.devices)
         self._lane = outside.lane(config) if over_mqtt else None
@@ -178,6 +181,7 @@ class SiteDaemon:
         verdict = step(verdict.authority, KeysTrusted(kids), now, policy.authority)
         uncontrolled_w = await load_uncontrolled(self._store)
         controller = Controller(layout, policy, self._table, self._fleet, verdict, now, uncontrolled_w)
+        self._outlet_keeper.resume(controller, await load_outlets_off(self._store))
         builder = IntervalBuilder(
             config.site.interval_s,
             points,
@@ -225,6 +229,7 @@ class SiteDaemon:
         self._loop.on_result += [
             self._limit_keeper.take,
             self._uncontrolled_keeper.take,
+            functools.partial(self._outlet_keeper.take, controller),
             self._samples.take,
             self._notify,
             self._look,
@@ -298,6 +303,7 @@ class SiteDaemon:
             "progress-keeper": self._progress_keeper.run(),
             "limit-keeper": self._limit_keeper.run(),
             "uncontrolled-keeper": self._uncontrolled_keeper.run(),
+            "outlet-keeper": self._outlet_keeper.run(),
             "publisher": self._publisher.run(),
             "samples": self._samples.run(),
         }
@@ -343,6 +349,7 @@ class SiteDaemon:
             if await self._recorder.flush():
                 await self._limit_keeper.flush()
                 await self._uncontrolled_keeper.flush()
+                await self._outlet_keeper.flush()
                 self._recorder.keep_progress()
                 await self._progress_keeper.flush()
         finally:

@@ -143,7 +143,8 @@ class _Allocation(Work):
             late_w = self._late_w_at(self._now.now_s + ahead.in_s)
             excess_w = float(counted.sum()) + float(late_w.sum()) - target_w
             if excess_w > 0 and late_w.any():
-                steps = bridging_steps(self._curves, level, counted, helping & ~self._look.overdue)
+                helping &= ~self._look.overdue
+                steps = bridging_steps(self._curves, level, counted, helping, self._loads.reversible)
                 self._lower_to(enough(steps, np.array([excess_w])).after(level), due)
 
     def _distinct(self) -> Iterator[Ahead]:
@@ -225,6 +226,8 @@ class _Allocation(Work):
         may = fits & self._known & unmoved & ~self._look.overdue & (rested | (self._level > 0))
         if not all_up:
             may &= self._movable
+        if self._now.sparing is not None:
+            may &= ~self._now.sparing
         return may if may.any() else None
 
     @cached_property

@@ -8,11 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from daemon.table.table import Floats
-from drivers.profile import OperatingPoint, OutputKind, Profile
+from drivers.profile import OperatingPoint, OutputKind, Profile, Setpoint
 from drivers.quantity import Quantity
 
 _BLIP_S = 12.0
 _BLIP_POLLS = 3
+_SOON_S = 120.0
+"""A load that takes longer to come back costs more than it bridges."""
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -80,6 +82,8 @@ class Loads:
     min_off_s: Floats
     period_s: Floats
     """How often each is measured."""
+    reversible: Bools
+    """Whether a load that was ordered down is soon back once it is let: it may bridge others."""
     shows_limit: Bools
     """Whether a load's answers name the set-point that it holds; then none in them means no limit."""
 
@@ -134,6 +138,7 @@ class Loads:
             settle_s=np.array([setpoint.settle_s for setpoint in setpoints], dtype=np.float64),
             min_off_s=np.array([setpoint.min_off_s for setpoint in setpoints], dtype=np.float64),
             period_s=periods_s,
+            reversible=np.array([_reversible(setpoint) for setpoint in setpoints], dtype=np.bool_),
             shows_limit=np.array([_shows_limit(spec.profile) for spec in specs], dtype=np.bool_),
             index=np.arange(len(specs)),
             blip_s=np.maximum(_BLIP_S, _BLIP_POLLS * periods_s),
@@ -147,6 +152,10 @@ class Loads:
             hashes=np.flatnonzero(kinds == OutputKind.HASH),
             gpus=np.flatnonzero(kinds == OutputKind.GPU),
         )
+
+
+def _reversible(setpoint: Setpoint) -> bool:
+    return setpoint.latency_up_s <= _SOON_S and not (setpoint.restarts_on_write or setpoint.persistent)
 
 
 def _shows_limit(profile: Profile) -> bool:

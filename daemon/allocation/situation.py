@@ -41,6 +41,8 @@ class Situation:
     """W of cooling for each W of the loads, once it has followed."""
     at_once_w: float = 0.0
     """A load that rises by no more goes to its new level at once; others go step by step."""
+    sparing: Bools | None = None
+    """(loads,): whose writes are used up: they are ordered about only to shed; `None` = none."""
 
     def target_w(self, limit_w: float) -> float:
         """What the loads may draw together under a limit."""

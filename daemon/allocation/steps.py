@@ -67,14 +67,17 @@ def down_steps(
     return _down(curves, level, counted, levels, wanted, group)
 
 
-def bridging_steps(curves: Curves, level: Ints, counted: Floats, may: Bools) -> Steps:
+def bridging_steps(
+    curves: Curves, level: Ints, counted: Floats, may: Bools, reversible: Bools | None = None
+) -> Steps:
     """What can be undone quickly: each load at once to its lowest partial level, and only then to sleep.
 
-    Few loads go far rather than many a little: all of them come back within seconds.
+    Few loads go far rather than many a little: all of them come back within seconds. Loads that are not
+    `reversible` come after all others; `None` = all are.
     """
     levels = range(min(1, curves.levels - 2), -1, -1)
     wanted = (may & (level > to) for to in levels)
-    return _down(curves, level, counted, levels, wanted, None, sleep_last=True)
+    return _down(curves, level, counted, levels, wanted, None, sleep_last=True, reversible=reversible)
 
 
 def up_steps(
@@ -189,6 +192,7 @@ def _down(
     group: Ints | None,
     *,
     sleep_last: bool = False,
+    reversible: Bools | None = None,
 ) -> Steps:
     above_w, above = counted.copy(), curves.at(np.maximum(level, 0))[1]
     found = _Grid.of(curves)
@@ -203,6 +207,8 @@ def _down(
     rank = curves.tier[load]
     if sleep_last:
         rank = rank + np.where(to_level == 0, _LAST_TIER + 1, 0)
+    if reversible is not None:
+        rank = rank + np.where(reversible[load], 0, 2 * (_LAST_TIER + 1))
     groups = np.zeros(len(load), dtype=np.int64) if group is None else group[load]
     order = in_order(groups * (2 * _LAST_TIER + 2) + rank, _merit(value, watts))
     return Steps(load[order], to_level[order], watts[order], groups[order])

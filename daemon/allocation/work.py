@@ -87,7 +87,7 @@ class Work:
         return kept[2]
 
     def _bridging(self, may: Bools) -> Steps:
-        return bridging_steps(self._curves, self._level, self._counted, may)
+        return bridging_steps(self._curves, self._level, self._counted, may, self._loads.reversible)
 
     def _quick(self, slack: float = 1.0) -> Bools:
         """Loads that a new order reaches before the deadline, with some slack."""

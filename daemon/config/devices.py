@@ -138,9 +138,8 @@ def _role(entry: Entry, profile: Profile | None) -> Role | None:
 
 
 def _configured(device: Named, address: Address, profile: Profile, model: DeviceTable) -> ConfiguredDevice:
-    withheld = (
-        profile.setpoint is not None and not profile.may_be_written and not model.allow_unverified_writes
-    )
+    writes = profile.setpoint is not None or profile.outlets is not None
+    withheld = writes and not profile.may_be_written and not model.allow_unverified_writes
     return ConfiguredDevice(
         id=device.id or "",
         profile=measuring_only(profile) if withheld else profile,
@@ -253,6 +252,12 @@ def _shown(device: Named, key: str) -> str:
 
 def _check_feeds(hall: Hall, problems: Problems) -> None:
     roles = hall.roles()
+    profiles = {device.id: device.profile for device in hall.named if device.id is not None}
+    outlets = {
+        name: profile.outlets.count
+        for name, profile in profiles.items()
+        if profile is not None and profile.outlets is not None
+    }
     pdus = [name for name, role in roles.items() if role is Role.PDU]
     for device in hall.named:
         if device.fed_by is None or "fed_by" in device.entry.bad:
@@ -267,6 +272,9 @@ def _check_feeds(hall: Hall, problems: Problems) -> None:
         elif roles[outlet[0]] not in {Role.PDU, None}:
             what = f'names "{outlet[0]}", which is no PDU'
             device.add(problems, "fed_by", what, 'name a device of role "pdu"')
+        elif (count := outlets.get(outlet[0])) is not None and outlet[1] > count:
+            what = f'is "{device.fed_by}", and {outlet[0]} has {count} outlets'
+            device.add(problems, "fed_by", what, f"write an outlet from 1 to {count}")
 
 
 def _outlet(text: str) -> tuple[str, int] | None:

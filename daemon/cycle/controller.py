@@ -12,6 +12,8 @@ from daemon.cycle.layout import SiteLayout
 from daemon.cycle.regulation import ControlPolicy, Regulation
 from daemon.cycle.result import Census, CycleResult
 from daemon.dispatch import Dispatcher
+from daemon.dispatch.outlets import Outlets
+from daemon.dispatch.reversion import shares_w
 from daemon.metering.measuring import LoadPower, Metering
 from daemon.metering.site_power import SitePower
 from daemon.table import SiteTable, Snapshot
@@ -22,6 +24,8 @@ from drivers.quantity import Quantity
 __all__ = ["ControlPolicy", "Controller", "CycleResult"]
 
 _FIRST_PICTURE_S = 10.0
+_SHARE = 0.01
+"""Of the contract: a smaller move of the uncontrolled load changes nobody's share of the failsafe limit."""
 
 
 class Controller:
@@ -41,7 +45,8 @@ class Controller:
         self.layout = layout
         self.policy = policy
         self.verdict = verdict
-        self.dispatcher = Dispatcher(layout.loads, layout.sleeps, fleet)
+        self.dispatcher = Dispatcher(layout.loads, layout.sleeps, fleet, layout.endurance)
+        self.outlets = Outlets(layout.loads, layout.sockets, fleet)
         self.memory = LoadMemory.fresh(layout.loads)
         self.excluded_until = np.full(len(layout.loads), -np.inf)
         """(loads,): Unix seconds until which a load is not to be ordered about; inf = until included."""
@@ -54,6 +59,7 @@ class Controller:
         self._power: SitePower | None = None
         self._look: Look | None = None
         self._census: tuple[LoadMemory, Floats, Census] | None = None
+        self._shares: tuple[float, Floats] | None = None
         self.last: CycleResult | None = None
 
     @property
@@ -86,9 +92,11 @@ class Controller:
         if snapshot.complete or now.monotonic_s - self._started_s >= _FIRST_PICTURE_S:
             if self._planned_from_s is None:
                 self._planned_from_s = now.monotonic_s
-            situation = self.regulation.situation(self.verdict, look, self.excluded, power, now)
+            sparing = self.dispatcher.sparing(now.monotonic_s)
+            situation = self.regulation.situation(self.verdict, look, self.excluded, power, now, sparing)
             plan = allocate(situation, look, self.layout.circuits)
             orders = self._order(plan, look, seen.setpoint_w)
+            self._switch(plan, look, snapshot)
         self.last = self._result(now, snapshot, seen, power, look, plan, orders)
         return self.last
 
@@ -110,17 +118,34 @@ class Controller:
 
     def _seen(self, snapshot: Snapshot, seen: LoadPower, now: Moment) -> Look:
         """Remember what was seen of the loads."""
-        loads, measured_w = self.layout.loads, seen.measured_w
+        loads, measured_w, sampled_s = self.layout.loads, seen.measured_w, seen.sampled_s
+        if self.outlets.any:
+            measured_w, sampled_s = self._behind_outlets(snapshot, measured_w, sampled_s)
         memory = adopted(self.memory, loads, measured_w, seen.setpoint_w)
-        self.memory = observed(
-            memory, loads, measured_w, seen.sampled_s, now.monotonic_s, lambda: self._output(snapshot)
+        memory = observed(
+            memory, loads, measured_w, sampled_s, now.monotonic_s, lambda: self._output(snapshot)
         )
+        self.memory = self.outlets.remembered(memory)
         before = self._look
         if before is not None and before.holds(self.memory, measured_w, now.monotonic_s):
             self._look = before.later(now.monotonic_s)
         else:
             self._look = Look(self.memory, loads, measured_w, now.monotonic_s)
         return self._look
+
+    def _behind_outlets(
+        self, snapshot: Snapshot, measured_w: Floats, sampled_s: Floats
+    ) -> tuple[Floats, Floats]:
+        power_w = snapshot.fresh(Quantity.POWER)
+        own_w = power_w[self.layout.loads.rows]
+        self.outlets.look(snapshot, own_w, power_w, snapshot.monotonic_s - snapshot.age_s)
+        return self.outlets.corrected(measured_w, sampled_s, snapshot.monotonic_s)
+
+    def _switch(self, plan: Plan, look: Look, snapshot: Snapshot) -> None:
+        """Outlets, where nothing else is left."""
+        if self.outlets.any and (plan.unreachable_w > 0 or self.outlets.off.any()):
+            deaf = (self.dispatcher.stubborn(self.memory) | look.missing) & ~self.excluded
+            self.outlets.act(plan, look, deaf, self.layout.circuits, snapshot.fresh(Quantity.POWER))
 
     def _output(self, snapshot: Snapshot) -> Floats:
         """(loads,): TH/s or GPUs at work; NaN = not known."""
@@ -135,8 +160,18 @@ class Controller:
         orders = self.dispatcher.order(self.memory.level, plan.level, look.now_s)
         if orders:
             self.memory = ordered(self.memory, plan.level, look.measured_w, look.counted_w, look.now_s)
-        self.dispatcher.remind(self.memory, setpoint_w, self.excluded, look.now_s)
+        silenced = self.excluded | self.outlets.off if self.outlets.any else self.excluded
+        self.dispatcher.remind(self.memory, setpoint_w, silenced, look.now_s)
+        self.dispatcher.feed_timers(self.memory, self._failsafe_shares_w(), silenced, look.now_s)
         return orders
+
+    def _failsafe_shares_w(self) -> Floats:
+        """(loads,): what each falls back to if it hears no more of us."""
+        failsafe_w = self.policy.authority.failsafe_w - self.regulation.uncontrolled_w
+        moved_w = _SHARE * self.layout.instruments.contract_w
+        if self._shares is None or abs(self._shares[0] - failsafe_w) > moved_w:
+            self._shares = failsafe_w, shares_w(self.layout.loads, failsafe_w)
+        return self._shares[1]
 
     def _result(
         self,

@@ -58,8 +58,10 @@ def _of_devices(found: dict[str, Alarm], controller: Controller, result: CycleRe
     if down:
         found["devices-down"] = Alarm("devices-down", f"no answer for a minute: {named(down)}")
     _of_profiles(found, controller, snapshot)
+    _of_outlets(found, controller)
     loads = controller.layout.loads
     disobeying = controller.dispatcher.disobeying(controller.memory)
+    disobeying = disobeying[~controller.outlets.dead[disobeying]]
     if len(disobeying):
         excess_w = _excess_w(controller, result)[disobeying]
         names = [
@@ -71,6 +73,22 @@ def _of_devices(found: dict[str, Alarm], controller: Controller, result: CycleRe
             f"do not follow their set-points, which costs {megawatts(float(excess_w.sum()))}: {named(names)}",
             concerns=tuple(devices[int(loads.rows[index])].id for index in disobeying),
         )
+
+
+def _of_outlets(found: dict[str, Alarm], controller: Controller) -> None:
+    """What had to be switched off, and where that did not help."""
+    outlets, rows, devices = controller.outlets, controller.layout.loads.rows, controller.layout.devices
+    if not outlets.off.any():
+        return
+    names = [
+        devices[int(rows[index])].id + ("" if outlets.dead[index] else " (not seen yet)")
+        for index in np.flatnonzero(outlets.off).tolist()
+    ]
+    found["outlets-off"] = Alarm(
+        "outlets-off",
+        f"switched off at their outlets, for they did not follow and nothing else was left: {named(names)}; "
+        "they come back once the limit has room for all",
+    )
 
 
 def _excess_w(controller: Controller, result: CycleResult) -> Floats:

@@ -1,5 +1,6 @@
 """The configured site as the cycle needs it: rows of the table by what they are to the site."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,8 +9,10 @@ from daemon.allocation.circuits import Circuits
 from daemon.allocation.loads import Bools, Economics, Loads, LoadSpec
 from daemon.allocation.loads import Tier as Rank
 from daemon.config import Config, ConfiguredDevice, Tier
+from daemon.dispatch import Endurance
+from daemon.dispatch.outlets import Sockets
 from daemon.metering.instruments import Instruments
-from drivers.profile import Role
+from drivers.profile import OutputKind, Profile, Role
 
 _HOURS = 24
 
@@ -28,6 +31,10 @@ class SiteLayout:
     """(loads,): whether the lowest level is the device's sleep."""
     circuits: Circuits
     instruments: Instruments
+    endurance: Endurance
+    """What the loads' set-points bear, and how long they hold."""
+    sockets: Sockets
+    """Where loads may be switched off at their outlets."""
 
     def row_of(self, device: str) -> int | None:
         """A device's row by its id."""
@@ -44,6 +51,8 @@ class SiteLayout:
         specs = [_spec(row, config.devices[row], index) for row in controllable]
         prices = config.economics
         loads = Loads.build(specs, Economics(prices.hash_per_ths_day / _HOURS, prices.gpu_per_hour))
+        rows = {device.id: row for row, device in enumerate(config.devices)}
+        own = [config.devices[row] for row in controllable]
         return cls(
             devices=config.devices,
             points=(*by_role[Role.SITE_METER], *by_role[Role.CIRCUIT_METER]),
@@ -57,7 +66,40 @@ class SiteLayout:
             instruments=Instruments.of(
                 config.devices, config.circuits, controllable, float(config.site.contract_max_w)
             ),
+            endurance=Endurance(
+                np.array([_writes_per_day(device.profile) for device in own], dtype=np.float64),
+                np.array([_reverts_after_s(device.profile) for device in own], dtype=np.float64),
+            ),
+            sockets=Sockets(
+                np.array([_pdu_row(device, config, rows) for device in own], dtype=np.int64),
+                np.array([(device.fed_by or ("", 0))[1] for device in own], dtype=np.int64),
+            ),
         )
+
+
+def _writes_per_day(profile: Profile) -> float:
+    setpoint = profile.setpoint
+    return np.inf if setpoint is None or setpoint.writes_per_day is None else setpoint.writes_per_day
+
+
+def _reverts_after_s(profile: Profile) -> float:
+    setpoint = profile.setpoint
+    return np.inf if setpoint is None or setpoint.reversion is None else setpoint.reversion.after_s
+
+
+def _pdu_row(device: ConfiguredDevice, config: Config, rows: Mapping[str, int]) -> int:
+    """Of the PDU at which the device may be switched off as the last resort; −1 = nowhere.
+
+    Never what computes for others, and nothing critical: a hard off may break what they are there for.
+    """
+    setpoint = device.profile.setpoint
+    if device.fed_by is None or setpoint is None or not setpoint.hard_off:
+        return -1
+    if device.tier is Tier.CRITICAL or device.profile.output is OutputKind.GPU:
+        return -1
+    pdu, outlet = device.fed_by
+    outlets = config.devices[rows[pdu]].profile.outlets
+    return rows[pdu] if outlets is not None and outlet <= outlets.count else -1
 
 
 def _spec(row: int, device: ConfiguredDevice, index: dict[str, int]) -> LoadSpec:

@@ -92,9 +92,15 @@ class Regulation:
         return (self._metering.uncontrolled_w or 0.0) + self._metering.cooling_w
 
     def situation(
-        self, verdict: Verdict, look: Look, excluded: Bools, power: SitePower, now: Moment
+        self,
+        verdict: Verdict,
+        look: Look,
+        excluded: Bools,
+        power: SitePower,
+        now: Moment,
+        sparing: Bools | None = None,
     ) -> Situation:
-        """What the allocation of a cycle starts from."""
+        """What the allocation of a cycle starts from; `sparing` as in `Situation`."""
         now_s, limit_w, rate_w_per_s = now.monotonic_s, float(verdict.limit_w), self._policy.ramp_up_w_per_s
         draw_w = look.loads_w + self.uncontrolled_w
         dt_s = 0.0 if self._planned_s is None else max(now_s - self._planned_s, 0.0)
@@ -113,6 +119,7 @@ class Regulation:
             may_rise=self._may_rise(verdict.authority, power, now),
             ahead=self._ahead(verdict, now),
             at_once_w=ramp_lead_w(rate_w_per_s, self.largest_step_w),
+            sparing=sparing,
         )
 
     def unhindered(self, limit_w: float, look: Look, excluded: Bools, power: SitePower) -> Situation:
@@ -139,6 +146,7 @@ class Regulation:
         may_rise: bool,
         ahead: tuple[Ahead, ...] = (),
         at_once_w: float = 0.0,
+        sparing: Bools | None = None,
     ) -> Situation:
         # From the meter's noise; wider while something else stands in for it.
         margin_w = (_MARGIN + power.extra_margin) * limit_w
@@ -158,6 +166,7 @@ class Regulation:
             cooling_w=self._metering.cooling_w,
             follows=self._following.share or 0.0,
             at_once_w=at_once_w,
+            sparing=sparing,
         )
 
     def _may_rise(self, authority: Authority, power: SitePower, now: Moment) -> bool:

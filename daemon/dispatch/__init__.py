@@ -1,5 +1,5 @@
-"""Orders on their way to the loads: sent, confirmed by measured power, sent again."""
+"""Orders on their way: sent, confirmed by measured power, sent again. Pure."""
 
-from daemon.dispatch.dispatcher import Dispatcher
+from daemon.dispatch.dispatcher import Dispatcher, Endurance
 
-__all__ = ["Dispatcher"]
+__all__ = ["Dispatcher", "Endurance"]

@@ -7,6 +7,8 @@ import numpy as np
 
 from daemon.allocation.loads import Bools, Ints, Loads
 from daemon.allocation.memory import LoadMemory
+from daemon.dispatch.budget import WriteBudget
+from daemon.dispatch.reversion import ReversionTimers
 from daemon.table.table import Floats, WriteOutcome
 from drivers.ports import Fleet, WriteResult
 
@@ -16,6 +18,21 @@ _READ_BACK_W = 30.0
 """A read-back may differ from the order by the device's own rounding."""
 _FRESH_READ_S = 5.0
 """A read-back is compared only so long after the write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endurance:
+    """What set-points bear, and how long they hold."""
+
+    writes_per_day: Floats
+    """(loads,): inf = any number."""
+    reverts_after_s: Floats
+    """(loads,): inf = it keeps its order for ever."""
+
+    @classmethod
+    def unbounded(cls, count: int) -> "Endurance":
+        """Of loads that bear any number of writes and keep their orders."""
+        return cls(np.full(count, np.inf), np.full(count, np.inf))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +54,15 @@ class Dispatcher:
     (`LoadMemory.obeys`). A retry never restarts a settle window.
     """
 
-    def __init__(self, loads: Loads, sleeps: Bools, fleet: Fleet) -> None:
-        """Orders go to `fleet`. `sleeps`: (loads,), whether the lowest level is sleep."""
+    def __init__(self, loads: Loads, sleeps: Bools, fleet: Fleet, endurance: Endurance | None = None) -> None:
+        """Orders go to `fleet`.
+
+        Args:
+            loads: the loads.
+            sleeps: (loads,): whether the lowest level is sleep.
+            fleet: takes the orders.
+            endurance: what the set-points bear and how they end; `None` = any number of writes, never.
+        """
         count = len(loads)
         self._loads = loads
         self._sleeps = sleeps
@@ -49,6 +73,9 @@ class Dispatcher:
         self._calm: _Calm | None = None
         self._tries = np.zeros(count, dtype=np.int64)
         self._unwritten = np.zeros(count, dtype=np.bool_)
+        endurance = Endurance.unbounded(count) if endurance is None else endurance
+        self._budget = WriteBudget(endurance.writes_per_day)
+        self._timers = ReversionTimers(loads, endurance.reverts_after_s, fleet)
         self.writes = 0
         """Set-points handed to the fleet so far."""
 
@@ -56,6 +83,11 @@ class Dispatcher:
     def last_sent_s(self) -> float:
         """When the newest order went out, monotonic; −inf = never."""
         return self._last_sent_s
+
+    def sparing(self, now_s: float) -> Bools | None:
+        """(loads,): whose writes are used up: they are written to only to shed; `None` = nobody's are."""
+        spent = self._budget.spent(now_s)
+        return spent if spent.any() else None
 
     def take(self, outcomes: Iterable[WriteOutcome]) -> None:
         """Note how writes ended."""
@@ -99,7 +131,9 @@ class Dispatcher:
         differs = self._differs(memory, setpoint_w) & readable
         wrong = self._unwritten | (~memory.obeys & settled) | differs
         pause_s = _RETRY_AFTER_S[np.minimum(self._tries, len(_RETRY_AFTER_S) - 1)]
-        due = np.flatnonzero(ours & wrong & ~excluded & (now_s - self._sent_s >= pause_s))
+        # What did not arrive may be a shed; what arrived and is not obeyed waits until writes are left.
+        allowed = self._unwritten | ~self._budget.spent(now_s)
+        due = np.flatnonzero(ours & wrong & allowed & ~excluded & (now_s - self._sent_s >= pause_s))
         self._send(due, memory.level, now_s)
         self._tries[due] += 1
         right = ~wrong & settled & readable
@@ -107,9 +141,29 @@ class Dispatcher:
         self._calm = _Calm(memory, setpoint_w) if right.all() else None
         return len(due)
 
+    def feed_timers(self, memory: LoadMemory, shares_w: Floats, excluded: Bools, now_s: float) -> None:
+        """Keep reversion timers from ending: their orders are written anew, right as they are.
+
+        Args:
+            memory: the loads.
+            shares_w: (loads,): what each falls back to if it hears no more.
+            excluded: loads that are not to be written to.
+            now_s: monotonic.
+        """
+        due = self._timers.due(now_s)
+        due = due[~excluded[due] & (memory.level[due] >= 0)]
+        if len(due):
+            self._timers.arm(due, shares_w)
+            self._hand_over(due, memory.level)
+
+    def stubborn(self, memory: LoadMemory) -> Bools:
+        """(loads,): reminded twice, and still they do not obey."""
+        stubborn: Bools = ~memory.obeys & (self._tries >= 2)
+        return stubborn
+
     def disobeying(self, memory: LoadMemory) -> Ints:
         """Indices of the loads that were reminded twice and still do not obey."""
-        return np.flatnonzero(~memory.obeys & (self._tries >= 2))
+        return np.flatnonzero(self.stubborn(memory))
 
     def _differs(self, memory: LoadMemory, setpoint_w: Floats) -> Bools:
         """Loads that say they hold another set-point than they were sent."""
@@ -129,6 +183,10 @@ class Dispatcher:
         self._last_sent_s = max(self._last_sent_s, now_s)
         self._sent_s[those] = now_s
         self._unwritten[those] = False
+        self._budget.spend(those, now_s)
+        self._hand_over(those, level)
+
+    def _hand_over(self, those: Ints, level: Ints) -> None:
         self.writes += len(those)
         level = level[those]
         watts = np.where((level == 0) & self._sleeps[those], 0.0, self._loads.watts[those, level])

@@ -60,7 +60,7 @@ def test_what_woke_with_its_gateway_is_put_back_as_soon_as_it_is_seen(tmp_path: 
 
 def test_who_ignores_its_orders_is_named_with_what_it_costs(tmp_path: Path) -> None:
     async def scenario(loop: VirtualLoop) -> None:
-        async with VirtualSite(loop, tmp_path, miners=40, racks=0, period_s=PERIOD_S) as site:
+        async with VirtualSite(loop, tmp_path, miners=40, racks=0, pdus=0, period_s=PERIOD_S) as site:
             rebels = list(site.plant.truth.loads.values())[::4]
             for rebel in rebels:
                 site.plant.faults[rebel.id].disobey = True

@@ -1,0 +1,49 @@
+"""How many writes a set-point bears: those that wear out flash, or restart what they are written to."""
+
+import numpy as np
+
+from daemon.allocation.loads import Bools, Ints
+from daemon.table.table import Floats
+
+_DAY_S = 86_400.0
+_AT_ONCE = 0.1
+"""Share of a day's writes that may be saved up: a lively hour follows quiet ones."""
+_FEWEST = 4.0
+
+
+class WriteBudget:
+    """Writes that each load has left. A shed is never held back, but it counts.
+
+    What was spent is not kept over a restart of the daemon: it begins with what may be saved up.
+    """
+
+    def __init__(self, per_day: Floats) -> None:
+        """`per_day`: (loads,); inf = any number."""
+        self._bounded = np.isfinite(per_day)
+        self._any = bool(self._bounded.any())
+        rate = np.where(self._bounded, per_day, 0.0)
+        self._rate_per_s = rate / _DAY_S
+        self._most = np.maximum(_AT_ONCE * rate, _FEWEST)
+        self._left = self._most.copy()
+        self._counted_s: float | None = None
+        self._none = np.zeros(len(per_day), dtype=np.bool_)
+
+    def spent(self, now_s: float) -> Bools:
+        """(loads,): those that are written to only to shed."""
+        if not self._any:
+            return self._none
+        self._refill(now_s)
+        spent: Bools = self._bounded & (self._left < 1.0)
+        return spent
+
+    def spend(self, those: Ints, now_s: float) -> None:
+        """One write to each of these."""
+        if self._any:
+            self._refill(now_s)
+            self._left[those] = np.maximum(self._left[those] - 1.0, 0.0)
+
+    def _refill(self, now_s: float) -> None:
+        if self._counted_s is not None:
+            gained = self._rate_per_s * max(now_s - self._counted_s, 0.0)
+            self._left = np.minimum(self._left + gained, self._most)
+        self._counted_s = now_s

@@ -1,0 +1,124 @@
+"""Write budgets and reversion timers: what set-points bear, and how they end."""
+
+import numpy as np
+import pytest
+
+from daemon.dispatch import Dispatcher, Endurance
+from daemon.dispatch.budget import WriteBudget
+from daemon.dispatch.reversion import shares_w
+from drivers.ports import WriteResult
+from drivers.profile import Profile
+from tests.unit.test_dispatch import Post
+from tests.world.paper_loads import MINER, STOCK, Park, loads_of
+
+INF = np.inf
+
+
+class WornPost(Post):
+    """Of loads whose set-points bear so many writes a day, or fall back after so many seconds."""
+
+    def __init__(
+        self, *profiles: Profile, per_day: tuple[float, ...] = (), after_s: tuple[float, ...] = ()
+    ) -> None:
+        super().__init__(*profiles)
+        count = len(self.park.loads)
+        endurance = Endurance(np.array(per_day or [INF] * count), np.array(after_s or [INF] * count))
+        sleeps = np.ones(count, dtype=np.bool_)
+        self.dispatcher = Dispatcher(self.park.loads, sleeps, self.fleet, endurance)
+
+    def spent(self) -> list[bool]:
+        sparing = self.dispatcher.sparing(self.park.now_s)
+        return [False] * len(self.park.loads) if sparing is None else [bool(one) for one in sparing]
+
+
+# --- budgets ---
+
+
+def test_a_budget_runs_out_and_fills_up_again_to_what_may_be_saved_up() -> None:
+    budget, first = WriteBudget(np.array([96.0, INF])), np.array([0, 1])
+    for _ in range(9):
+        assert not budget.spent(0.0).any()
+        budget.spend(first, 0.0)
+    assert budget.spent(0.0).tolist() == [True, False]
+    assert budget.spent(100.0).tolist() == [True, False]
+    assert budget.spent(400.0).tolist() == [False, False]  # 900 s a write, 0.6 were left
+    for _ in range(9):
+        budget.spend(first, 1e6)
+    assert budget.spent(1e6).tolist() == [True, False]
+
+
+def test_a_load_whose_writes_are_used_up_is_not_raised_and_yet_shed() -> None:
+    post = WornPost(MINER, MINER, per_day=(10.0, INF))
+    for level in (3, 4, 3, 4):
+        post.park.look(60.0)
+        post.order(level, 4)
+    post.order(0, 0)
+    assert post.spent() == [True, False]
+    post.park.look(60.0)
+    sparing = post.dispatcher.sparing(post.park.now_s)
+    plan = post.park.plan(9_000.0, sparing=sparing)
+    assert plan.level.tolist() == [0, 4]
+    assert post.park.plan(9_000.0).level.tolist() == [4, 4]
+    post.park.at(4, 4)
+    shed = post.park.plan(100.0, sparing=sparing)
+    assert shed.level.tolist() == [0, 0]
+    post.fleet.taken()
+    post.order(0, 0)
+    assert len(post.fleet.taken()) == 2
+
+
+def test_who_does_not_obey_is_reminded_only_while_writes_are_left_but_what_was_lost_goes_out() -> None:
+    bounded, free = (
+        WornPost(MINER, per_day=(4.0,)),
+        WornPost(MINER),
+    )
+    for post in (bounded, free):
+        post.order(0)
+        post.run(600, 3500.0)
+    assert len(free.fleet.taken()) == 1 + 5
+    assert len(bounded.fleet.taken()) == 4
+    bounded.ended(0, WriteResult.TIMED_OUT)
+    bounded.run(301, 3500.0)
+    assert len(bounded.fleet.taken()) == 1
+
+
+# --- reversion timers ---
+
+
+def test_a_timer_is_fed_long_before_it_ends_and_with_it_the_order() -> None:
+    post = WornPost(MINER, STOCK, after_s=(90.0, INF))
+    post.order(2, 1)
+    post.fleet.taken()
+    shares, nobody = np.array([1750.0, 0.0]), np.zeros(2, dtype=np.bool_)
+    for _ in range(91):
+        post.park.look(1.0)
+        post.dispatcher.feed_timers(post.memory, shares, nobody, post.park.now_s)
+    assert post.fleet.armed == [(0, 1750.0)] * 4
+    assert post.fleet.taken() == [(0, 2450.0)] * 4
+    post.dispatcher.feed_timers(post.memory, shares, ~nobody, post.park.now_s + 60)
+    assert len(post.fleet.armed) == 4
+
+
+def test_feeding_a_timer_is_no_order_of_its_own() -> None:
+    post = WornPost(MINER, after_s=(90.0,))
+    post.order(0)
+    before = post.memory
+    post.park.look(20.0)
+    post.dispatcher.feed_timers(post.memory, np.zeros(1), np.zeros(1, dtype=np.bool_), post.park.now_s)
+    assert post.dispatcher.last_sent_s == before.ordered_s[0]
+
+
+@pytest.mark.parametrize(
+    ("failsafe_w", "watts"),
+    [(7000.0, [3500, 3500]), (3600.0, [1750, 1750]), (3400.0, [0, 0]), (-1.0, [0, 0])],
+)
+def test_everyone_has_its_share_of_the_failsafe_limit_or_sleeps(
+    failsafe_w: float, watts: list[float]
+) -> None:
+    assert shares_w(Park(loads_of(MINER, MINER)).loads, failsafe_w).tolist() == watts
+
+
+def test_the_shares_together_stay_below_the_failsafe_limit() -> None:
+    loads = loads_of(MINER, STOCK, MINER, STOCK)
+    for failsafe_w in range(0, 14_000, 500):
+        assert shares_w(loads, float(failsafe_w)).sum() <= failsafe_w
