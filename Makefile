@@ -33,7 +33,7 @@ unit: $(VENV)/.test mosquitto node
 e2e: $(VENV)/.test mosquitto
 	$(BIN)/python -m pytest -n 4 tests/e2e tests/crash
 
-# A million spoilt answers; `make fuzz ARGS="--seed 1"` replays a run.
+# A million spoilt answers, and a million bent orders; `make fuzz ARGS="--seed 1"` replays a run.
 fuzz: $(VENV)/.test
 	$(BIN)/python -m tests.world.fuzz $(ARGS)
 
