@@ -51,7 +51,7 @@ def create_app(
         epoch = None if text is None else parse_number(text)
         if text is not None and epoch is None:
             raise ProblemError(400, "invalid-request", "epoch is a positive integer")
-        return JSONResponse(settlement.head(site, epoch))
+        return JSONResponse(settlement.head(site, epoch).model_dump())
 
     @app.get("/v1/sites/{site}/statement")
     async def get_statement(request: Request, site: str) -> Response:
@@ -63,7 +63,7 @@ def create_app(
         statement = settlement.statement(site, day)
         if statement is None:
             raise ProblemError(404, "no-data", f"nothing is stored for {day}")
-        return JSONResponse(statement)
+        return JSONResponse(statement.model_dump())
 
     return app
 

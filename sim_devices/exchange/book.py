@@ -187,6 +187,20 @@ class Book:
             through=Position(*rows[-1][:2]) if rows else None,
         )
 
+    def lose_last_day(self, site: str) -> Position | None:
+        """As `restore`, from a backup made before the first record of the newest day; the last one kept."""
+        row = self._db.execute(
+            "SELECT epoch, seq FROM records WHERE site = ?1 AND day = "
+            "(SELECT max(day) FROM records WHERE site = ?1 AND kind IN ('interval', 'gap')) "
+            "ORDER BY epoch, seq LIMIT 1",
+            (site,),
+        ).fetchone()
+        if row is None:
+            return None
+        kept = Position(row[0], row[1] - 1)  # never 0: an epoch begins with a record of no day
+        self.restore(site, kept)
+        return kept
+
     def restore(self, site: str, through: tuple[int, int]) -> None:
         """Forget what came after `through` (epoch, seq): the book as an older backup has it."""
         with self.transaction():

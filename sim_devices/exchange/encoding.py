@@ -137,14 +137,15 @@ def _check_tree(value: Any, left: int) -> None:
     """Refuse what nests too deeply, and the half surrogate pairs that an escaped text may have."""
     if left == 0:
         raise FormError(f"nested more than {MAX_DEPTH} deep")
-    match value:
-        case dict():
-            children = [*value.keys(), *value.values()]
-        case list():
-            children = value
-        case str() if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+    if isinstance(value, str):
+        if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
             raise FormError("half a surrogate pair in a text")
-        case _:
-            return
+        return
+    if isinstance(value, dict):
+        children = [*value.keys(), *value.values()]
+    elif isinstance(value, list):
+        children = value
+    else:
+        return
     for child in children:
         _check_tree(child, left - 1)

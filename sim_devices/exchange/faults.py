@@ -1,6 +1,7 @@
 """What can go wrong between a site and its exchange, on order."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, TypeVar, assert_never
@@ -17,7 +18,11 @@ T = TypeVar("T")
 
 
 class HungUpError(Exception):
-    """The connection is cut without an answer."""
+    """The connection is cut without an answer, or within it: `sent` is what had been sent of it."""
+
+    def __init__(self, when: str, sent: Sequence[Message] = ()) -> None:
+        super().__init__(when)
+        self.sent = sent
 
 
 class WrongReceipt(StrEnum):
@@ -67,6 +72,7 @@ class Faults:
     lost_answer: Armed[bool] = field(default_factory=Armed)
     delay_s: Armed[float] = field(default_factory=Armed)
     receipt: Armed[WrongReceipt] = field(default_factory=Armed)
+    broken_off: Armed[bool] = field(default_factory=Armed)
 
     def refuse(
         self, status: int = 503, *, retry_after_s: int | None = None, times: int | None = None
@@ -90,10 +96,14 @@ class Faults:
         """Keep the right receipt and send a wrong one."""
         self.receipt = Armed(kind, times)
 
+    def truncate(self, times: int | None = 1) -> None:
+        """Do as asked, then cut the connection in the middle of the answer."""
+        self.broken_off = Armed(value=True, times=times)
+
     def clear(self) -> None:
         """Everything works again."""
         self.refusal, self.lost_request, self.lost_answer = Armed(), Armed(), Armed()
-        self.delay_s, self.receipt = Armed(), Armed()
+        self.delay_s, self.receipt, self.broken_off = Armed(), Armed(), Armed()
 
 
 class FaultyApp:
@@ -118,6 +128,8 @@ class FaultyApp:
             raise HungUpError("after the request was carried out")
         if answer.is_receipt and (kind := self._faults.receipt.take()) is not None:
             answer.replace(falsified(answer.body, kind, self._key))
+        if self._faults.broken_off.take():
+            raise HungUpError("in the middle of the answer", answer.half())
         await answer.pass_on(send)
 
 
@@ -127,8 +139,10 @@ def truncating(app: ASGIApp) -> ASGIApp:
     async def cut(scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await app(scope, receive, send)
-        except HungUpError:
-            await send({"type": "http.response.start", "status": 500, "headers": [(b"content-length", b"1")]})
+        except HungUpError as error:
+            nothing = {"type": "http.response.start", "status": 500, "headers": [(b"content-length", b"1")]}
+            for message in error.sent or (nothing,):
+                await send(message)
 
     return cut
 
@@ -187,6 +201,11 @@ class _Answer:
         length = (b"content-length", str(len(body)).encode())
         kept = [header for header in self._start["headers"] if header[0] != b"content-length"]
         self._start = {**self._start, "headers": [*kept, length]}
+
+    def half(self) -> Sequence[Message]:
+        """The head of the answer and half of its body; the length that it names is the whole."""
+        part = {"type": "http.response.body", "body": self.body[: len(self.body) // 2], "more_body": True}
+        return self._start, part
 
     async def pass_on(self, send: Send) -> None:
         await send(self._start)

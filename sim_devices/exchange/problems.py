@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi.responses import JSONResponse
 
-TYPE_BASE = "https://quotawatt.example/problems/"
+from sim_devices.exchange.answers import TYPE_BASE
 
 
 class ProblemError(Exception):

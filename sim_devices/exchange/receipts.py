@@ -10,6 +10,7 @@ import rfc8785
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from sim_devices.exchange.answers import ReceiptClaims
 from sim_devices.exchange.encoding import FormError, decode_base64url, encode_base64url, format_utc
 from sim_devices.exchange.envelopes import seal, thumbprint
 
@@ -70,17 +71,15 @@ def make_receipt(site: str, head: Head, *, key: ExchangeKey, received_s: float) 
     """The receipt through `head`, received at Unix seconds `received_s`."""
     received_at = format_utc(received_s)
     name = f"{site}/{head.epoch}/{head.seq}/{head.hash}/{received_at}"
-    return sign_receipt(
-        {
-            "site": site,
-            "epoch": head.epoch,
-            "through_seq": head.seq,
-            "head_hash": head.hash,
-            "received_at": received_at,
-            "receipt_id": str(uuid.uuid5(uuid.NAMESPACE_URL, name)),
-        },
-        key,
+    claims = ReceiptClaims(
+        site=site,
+        epoch=head.epoch,
+        through_seq=head.seq,
+        head_hash=head.hash,
+        received_at=received_at,
+        receipt_id=str(uuid.uuid5(uuid.NAMESPACE_URL, name)),
     )
+    return sign_receipt(claims.model_dump(), key)
 
 
 def sign_receipt(claims: dict[str, Any], key: ExchangeKey) -> bytes:

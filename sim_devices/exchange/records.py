@@ -1,5 +1,6 @@
 """The records of the interval ledger, as the contract gives them: every member, no other, integers."""
 
+import json
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -12,6 +13,7 @@ from pydantic import (
     StringConstraints,
     TypeAdapter,
     ValidationError,
+    WithJsonSchema,
     model_validator,
 )
 
@@ -44,15 +46,20 @@ def _sha256_text(text: str) -> str:
     return text
 
 
+def _shown(pattern: str) -> WithJsonSchema:
+    """How a text looks in a JSON Schema, whose patterns are ECMAScript's."""
+    return WithJsonSchema({"type": "string", "pattern": f"^{pattern}$"})
+
+
 Count = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 Positive = Annotated[int, Field(ge=1, le=MAX_INTEGER)]
 Integer = Annotated[int, Field(ge=-MAX_INTEGER, le=MAX_INTEGER)]
-Identifier = Annotated[str, StringConstraints(pattern=rf"\A(?:{ID_FORM})\z")]
-KeyId = Annotated[str, StringConstraints(pattern=rf"\A(?:{KID_FORM})\z")]
+Identifier = Annotated[str, StringConstraints(pattern=rf"\A(?:{ID_FORM})\z"), _shown(ID_FORM)]
+KeyId = Annotated[str, StringConstraints(pattern=rf"\A(?:{KID_FORM})\z"), _shown(KID_FORM)]
 Text = Annotated[str, StringConstraints(min_length=1)]
-Moment = Annotated[str, AfterValidator(check_utc)]
-Day = Annotated[str, AfterValidator(check_day)]
-Hash = Annotated[str, AfterValidator(_sha256_text)]
+Moment = Annotated[str, AfterValidator(check_utc), _shown(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z")]
+Day = Annotated[str, AfterValidator(check_day), _shown(r"\d{4}-\d{2}-\d{2}")]
+Hash = Annotated[str, AfterValidator(_sha256_text), _shown("[A-Za-z0-9_-]{43}")]
 
 
 class _Part(BaseModel):
@@ -263,12 +270,7 @@ def read_record(envelope: Envelope) -> AnyRecord:
     if envelope.typ != RECORD_TYPE:
         raise FormError(f"typ is not {RECORD_TYPE}")
     members = parse_json_object(envelope.payload)
-    try:
-        canonical = rfc8785.dumps(members)
-    except rfc8785.CanonicalizationError as error:
-        raise FormError(str(error)) from error
-    if canonical != envelope.payload:
-        raise FormError("the payload is not RFC 8785 canonical JSON")
+    _check_canonical(members, envelope.payload)
     try:
         record = _SCHEMA.validate_python(members)
     except ValidationError as error:
@@ -278,6 +280,19 @@ def read_record(envelope: Envelope) -> AnyRecord:
     if (record.seq == 1) != (record.kind == "epoch_open"):
         raise FormError("the record with seq 1 is epoch_open, and no other is")
     return record
+
+
+def _check_canonical(members: dict[str, Any], payload: bytes) -> None:
+    # Of ASCII and integers alone the standard library writes the same in a tenth of the time.
+    plain = json.dumps(members, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    if plain.isascii() and plain.encode("ascii") == payload:
+        return
+    try:
+        canonical = rfc8785.dumps(members)
+    except rfc8785.CanonicalizationError as error:
+        raise FormError(str(error)) from error
+    if canonical != payload:
+        raise FormError("the payload is not RFC 8785 canonical JSON")
 
 
 def check_point(record: AnyRecord, points: list[str]) -> None:

@@ -1,17 +1,20 @@
 """The exchange as one thing: book, key, faults and, where it is wanted, a socket."""
 
 import asyncio
+import ssl
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import httpx2
 import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.server import ServerState
 
 from sim_devices.exchange.app import create_app
 from sim_devices.exchange.book import Book
 from sim_devices.exchange.clock import wall_clock
+from sim_devices.exchange.fault_words import controlled
 from sim_devices.exchange.faults import Faults, FaultyApp, HungUpError, truncating
 from sim_devices.exchange.receipts import ExchangeKey
 
@@ -22,6 +25,9 @@ class Exchange:
     `async with Exchange() as exchange:` listens at `exchange.url`; `start` and `stop` in between are
     an outage, after which it listens at the same port again. `transport()` reaches it without a
     socket, started or not. Close the book with `close` if the context manager is not used.
+
+    With `tls` it speaks HTTPS, and asks for client certificates if the context does. With
+    `fault_control` faults can be turned on over HTTP, too.
     """
 
     def __init__(
@@ -33,6 +39,8 @@ class Exchange:
         key: ExchangeKey | None = None,
         audience: str = "exchange",
         clock: Callable[[], float] = wall_clock,
+        tls: ssl.SSLContext | None = None,
+        fault_control: bool = False,
     ) -> None:
         self.key = key or ExchangeKey.generate("exchange-1")
         self.book = Book(path)
@@ -41,6 +49,10 @@ class Exchange:
         self._port = port
         app = create_app(self.book, key=self.key, clock=clock, audience=audience)
         self._app = FaultyApp(app, self.faults, self.key)
+        self._served: ASGIApp = self._app
+        if fault_control:
+            self._served = controlled(self._app, self.faults, self.book)
+        self._tls = tls
         self._server: asyncio.Server | None = None
         self._state = ServerState()
 
@@ -55,7 +67,8 @@ class Exchange:
     @property
     def url(self) -> str:
         """Where it listens, once started; `settlement.url` of a site's configuration."""
-        return f"http://{self._host}:{self._port}/"
+        scheme = "http" if self._tls is None else "https"
+        return f"{scheme}://{self._host}:{self._port}/"
 
     @property
     def kid(self) -> str:
@@ -82,7 +95,7 @@ class Exchange:
             OSError: the address cannot be had.
         """
         config = uvicorn.Config(
-            truncating(self._app),
+            truncating(self._served),
             http="h11",
             ws="none",
             lifespan="off",
@@ -98,6 +111,7 @@ class Exchange:
             lambda: config.http_protocol_class(config=config, server_state=self._state, app_state={}),  # type: ignore[call-arg] # a union of protocols that all take these
             self._host,
             self._port,
+            ssl=self._tls,
         )
         self._port = self._server.sockets[0].getsockname()[1]
 

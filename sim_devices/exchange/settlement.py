@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
+from sim_devices.exchange.answers import HeadAnswer, StatementAnswer
 from sim_devices.exchange.book import Book
 from sim_devices.exchange.intake import Span
 from sim_devices.exchange.receipts import ExchangeKey, Head, make_receipt
@@ -48,19 +48,16 @@ class Settlement:
             self.book.add_receipt(site, head, receipt)
             return True, receipt
 
-    def head(self, site: str, epoch: int | None) -> dict[str, Any]:
+    def head(self, site: str, epoch: int | None) -> HeadAnswer:
         """The body of `head`."""
         head = self.book.head(site, epoch)
         if head is None:
-            return {"epoch": 0, "seq": 0, "head_hash": None, "head_jws": None}
-        return {
-            "epoch": head.epoch,
-            "seq": head.seq,
-            "head_hash": head.hash,
-            "head_jws": head.jws.decode("ascii"),
-        }
+            return HeadAnswer(epoch=0, seq=0, head_hash=None, head_jws=None)
+        return HeadAnswer(
+            epoch=head.epoch, seq=head.seq, head_hash=head.hash, head_jws=head.jws.decode("ascii")
+        )
 
-    def statement(self, site: str, day: str) -> dict[str, Any] | None:
+    def statement(self, site: str, day: str) -> StatementAnswer | None:
         """The body of `statement`; `None` if nothing is stored for the day."""
         openings = self.book.openings(site)
         heads = {epoch: head for epoch in openings if (head := self.book.head(site, epoch)) is not None}

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
+from sim_devices.exchange.answers import StatementAnswer, Through
 from sim_devices.exchange.merkle import merkle_root
 from sim_devices.exchange.receipts import Head
 from sim_devices.exchange.records import DayClose, EpochOpen, Position
@@ -37,7 +37,7 @@ class DayRecords:
 
 def make_statement(
     site: str, day: str, records: DayRecords, *, openings: Mapping[int, EpochOpen], heads: Mapping[int, Head]
-) -> dict[str, Any] | None:
+) -> StatementAnswer | None:
     """The statement of a day, `None` if nothing counts in it.
 
     `openings` and `heads` are the first and the last record of every epoch. The day is closed if the
@@ -53,16 +53,16 @@ def make_statement(
         wh,
         root,
     )
-    return {
-        "site": site,
-        "day": day,
-        "closed": closing is not None and agreed and _whole(records.leaves, closing, openings, heads),
-        "count": len(records.leaves),
-        "wh": wh,
-        "root": root,
-        "corrections_wh": records.corrections_wh,
-        "through": records.through._asdict(),
-    }
+    return StatementAnswer(
+        site=site,
+        day=day,
+        closed=closing is not None and agreed and _whole(records.leaves, closing, openings, heads),
+        count=len(records.leaves),
+        wh=wh,
+        root=root,
+        corrections_wh=records.corrections_wh,
+        through=Through(**records.through._asdict()),
+    )
 
 
 def _whole(

@@ -8,8 +8,10 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 
 from sim_devices.exchange import Exchange, WrongReceipt
+from sim_devices.exchange.encoding import FormError
+from sim_devices.exchange.fault_words import arm
 from tests.world.loop import VirtualLoop, run_virtual
-from tests.world.settling_site import EPOCH, SettlingSite, hash_text, receipt_of, word
+from tests.world.settling_site import DAY_START_S, EPOCH, SettlingSite, hash_text, receipt_of, word
 
 
 @pytest.fixture
@@ -115,3 +117,55 @@ def test_it_works_in_virtual_time(site: SettlingSite) -> None:
         return loop.time() - began
 
     assert run_virtual(settle_late) == pytest.approx(3_600)
+
+
+async def test_an_answer_that_breaks_off_is_given_again(
+    exchange: Exchange, site: SettlingSite, client: httpx2.AsyncClient
+) -> None:
+    exchange.faults.truncate()
+    with pytest.raises(httpx2.RemoteProtocolError):
+        await client.send(site.put(1, 3))
+    assert (await client.send(site.put(1, 3))).status_code == 200
+
+
+async def test_it_can_lose_its_last_day(
+    exchange: Exchange, site: SettlingSite, client: httpx2.AsyncClient
+) -> None:
+    site.day_close([site.records[EPOCH, seq] for seq in (2, 3)], 200)
+    site.interval(DAY_START_S + 86_400)
+    site.event()
+    assert (await client.send(site.put(1, 6))).status_code == 201
+    assert exchange.book.lose_last_day(site.site) == (EPOCH, 4)
+    answer = await client.send(site.put(6, 6))
+    assert (word(answer), answer.json()["expected_seq"]) == ("sequence-gap", 5)
+    assert (await client.send(site.put(5, 6))).status_code == 201
+    assert exchange.book.lose_last_day("nobody") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [("status=502*1", 502), ("busy=7*1", 429), ("receipt=garbage*1", 201), ("delay=0*1", 201)],
+)
+def test_a_fault_is_put_in_words(site: SettlingSite, text: str, status: int) -> None:
+    async def send(loop: VirtualLoop) -> list[int]:
+        del loop
+        exchange = Exchange(clock=lambda: float(site.now_s))
+        exchange.register_site(site.site, site.key.jwk, site.key.kid)
+        arm(text, exchange.faults, exchange.book)
+        async with httpx2.AsyncClient(transport=exchange.transport()) as client:
+            answers = [(await client.send(site.put(1, 3))).status_code for _ in range(2)]
+        exchange.close()
+        return answers
+
+    first, second = run_virtual(send)
+    assert first == status
+    assert second == (201 if status >= 400 else 200)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "nonsense", "status=200", "status", "busy=soon", "receipt=polite", "truncate=1", "delay=1*0"],
+)
+def test_a_word_for_no_fault_is_refused(exchange: Exchange, text: str) -> None:
+    with pytest.raises(FormError):
+        arm(text, exchange.faults, exchange.book)

@@ -77,6 +77,31 @@ async def test_stopping_cuts_off_an_answer_that_is_late(site: SettlingSite) -> N
                 await request
 
 
+async def test_faults_are_turned_on_and_off_over_http(site: SettlingSite) -> None:
+    clock = lambda: float(site.now_s)  # noqa: E731
+    async with Exchange(clock=clock, fault_control=True) as exchange, httpx2.AsyncClient() as client:
+        exchange.register_site(site.site, site.key.jwk, site.key.kid)
+        faults = f"{exchange.url}faults"
+        assert (await client.post(faults, content="truncate*1")).status_code == 200
+        with pytest.raises(httpx2.RemoteProtocolError, match=r"incomplete|without sending"):
+            await client.send(at(site.put(1, 3), exchange.url))
+        assert (await client.send(at(site.put(1, 3), exchange.url))).status_code == 200
+        await client.post(faults, content="status=500 delay=0")
+        assert (await client.send(at(site.put(4, 5), exchange.url))).status_code == 500
+        await client.delete(faults)
+        assert (await client.send(at(site.put(4, 5), exchange.url))).status_code == 201
+        await client.post(faults, content="lose-last-day=lhe-01")
+        assert (await client.send(at(site.put(6, 7), exchange.url))).json()["expected_seq"] == 2
+        refused = await client.post(faults, content="status=teapot")
+        assert (refused.status_code, "whole number" in refused.text) == (400, True)
+        assert "drop-after-commit" in (await client.get(faults)).text
+
+
+async def test_faults_are_nobodys_unless_they_are_asked_for(site: SettlingSite) -> None:
+    async with Exchange(clock=lambda: float(site.now_s)) as exchange, httpx2.AsyncClient() as client:
+        assert (await client.post(f"{exchange.url}faults", content="status=500")).status_code == 404
+
+
 async def test_an_upload_too_large_is_told_so_while_it_is_sent(site: SettlingSite) -> None:
     async with Exchange(clock=lambda: float(site.now_s)) as exchange, httpx2.AsyncClient() as client:
         exchange.register_site(site.site, site.key.jwk, site.key.kid)

@@ -30,6 +30,10 @@ APP.command()(exchange)
         (["--site", "lhe-01=list.jwk"], "list.jwk is not a JWK"),
         (["--site", "lhe-01=rsa.jwk"], "Ed25519"),
         (["--key", "absent.jwk"], "absent.jwk"),
+        (["--fault", "nonsense"], "no such fault"),
+        (["--fault", "busy=soon"], "a whole number"),
+        (["--tls-key", "text.jwk"], "--tls-cert"),
+        (["--tls-cert", "text.jwk"], "--tls-cert"),
         (["--key", "rsa.jwk"], "not a private"),
     ],
 )
