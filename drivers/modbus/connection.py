@@ -175,11 +175,11 @@ class Connection(ABC):
         self._pausing = False
         self._next(self._shared.now())
 
-    def _send(self, request: Request, now: float) -> None:
+    def _send(self, request: Request, now: float, within_s: float) -> None:
         if self._current is not None:
             self._others.append(self._current)
         self._current = request
-        request.deadline = now + self._shared.timeout_s
+        request.deadline = now + within_s
         self._deadlines[self._index] = (self._others[0] if self._others else request).deadline
         self._line.ask(request)
 

@@ -20,6 +20,8 @@ from drivers.modbus.unit import Order, PolledUnit, SideWrite
 from drivers.ports import Absence, WriteResult
 
 TIMEOUTS_TO_RECONNECT = 2
+PROBE_S = 0.25
+"""A unit behind a gateway that answered nothing lately gets so long, or twice its share of the line."""
 
 
 class Link(Connection):
@@ -197,14 +199,23 @@ class Link(Connection):
         if isinstance(item, Reading):
             if item.is_new:
                 item.started = now
-            self._send(item.request, now)
+            self._send(item.request, now, self._patience_s(item.unit))
         elif isinstance(item, SideWrite):
-            self._send(item.request(), now)
+            self._send(item.request(), now, self._shared.timeout_s)
         elif item.unit.identified:
             item.unit.order, item.started = None, now
-            self._send(item.request(), now)
+            self._send(item.request(), now, self._shared.timeout_s)
         else:
             self._identify_first(item.unit, now)
+
+    def _patience_s(self, unit: PolledUnit) -> float:
+        """How long to wait for a read: who is most likely dead must not cost its neighbours a sweep."""
+        timeout_s = self._shared.timeout_s
+        holds_the_line = len(self.units) > 1 and not self._takes_several
+        # Where a late answer cannot be told from the next one, nobody is cut short.
+        if not unit.breaker.is_open or not holds_the_line or self._line.most_in_flight == 1:
+            return timeout_s
+        return min(timeout_s, max(PROBE_S, 2 * unit.device.period_s / len(self.units)))
 
     def _identify_first(self, unit: PolledUnit, now: float) -> None:
         """Hold an order back until the device has shown what it is."""

@@ -36,6 +36,10 @@ def test_one_dead_unit_of_20_leaves_the_others_their_period(dead: int) -> None:
         assert dead - 1 not in swept
         assert set(swept.values()) <= {120, 121}
         assert len(swept) == 19
+        # Once it is known to be dead, a probe makes nobody miss a sweep.
+        for row in swept:
+            times = [sample.started for sample in sink.of(row)][10:]
+            assert max(later - sooner for sooner, later in itertools.pairwise(times)) < 1.4
         assert peer.connections == 1
         # Three time-outs, then probes that each cost one.
         assert sum(asked.unit == dead for asked in peer.asked) == 7
@@ -64,6 +68,27 @@ def test_a_unit_that_dies_at_work_is_probed_seldom_too(answer: bytes | None) -> 
             await asyncio.sleep(61)
             assert len(sink.of(1)) > 11
         assert all(len(sink.of(row)) >= 130 for row in (0, 2, 3))
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize(
+    ("units", "period_s", "answers_after_s"), [(20, 1.0, 0.03), (2, 1.0, 0.4), (10, 5.0, 0.45)]
+)
+def test_a_unit_as_slow_as_its_line_bears_is_found_again(
+    units: int, period_s: float, answers_after_s: float
+) -> None:
+    async def main(_loop: VirtualLoop) -> None:
+        peer, sink = ScriptedPeer(delay_s=answers_after_s), RecordingSink()
+        _, port = await peer.listen()
+        peer.answer = lambda asked: None if asked.unit == 2 else peer.right(asked)
+        profile = parse_profile("s", METER, "s.toml")
+        async with running([device(port, unit, profile, period_s) for unit in range(1, units + 1)], sink):
+            await asyncio.sleep(60)
+            assert not sink.of(1)
+            peer.answer = peer.right
+            await asyncio.sleep(70)
+            assert len(sink.of(1)) >= 1
 
     run_virtual(main)
 
