@@ -71,11 +71,9 @@ class Chain:
 
     def _is_pruned(self, record: BookRecord) -> bool:
         """The oldest records may be gone, when a receipt ends where the file goes on."""
-        oldest = self.at.epoch in {0, record.epoch} and len(self.heads) <= 1
-        at_its_beginning = self.at.seq <= 1
         return (
-            oldest
-            and at_its_beginning
+            len(self.heads) == 1
+            and (self.at.epoch, self.at.seq) == (record.epoch, 1)
             and self._receipts is not None
             and self._receipts.vouches(record.epoch, record.seq - 1, record.prev)
         )

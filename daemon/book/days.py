@@ -86,9 +86,9 @@ class Days:
         day_before = (date.fromisoformat(from_day) - timedelta(days=1)).isoformat()
         self._last_closed = min(self._last_closed, day_before)
 
-    def give_up(self) -> list[str]:
-        """Nobody will close the days that are open now; returns them."""
-        lost = self.open
+    def give_up(self, before: str) -> list[str]:
+        """Nobody will close the days that are open now and older than `before`; returns them."""
+        lost = [day for day in self.open if day < before]
         for day in lost:
             del self._leaves[day]
         return lost

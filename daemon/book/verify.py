@@ -244,7 +244,7 @@ class _Verifier:
                 course.next_s = start_s
 
     def _lost(self, point: str, from_s: int, to_s: int) -> None:
-        days = self._days.give_up()
+        days = self._days.give_up(format_utc(to_s)[:10])
         self._chain.notes.append(
             f"nothing is recorded of {point} from {format_utc(from_s)} to {format_utc(to_s)}: "
             "the site had lost its ledger"

@@ -10,6 +10,8 @@ import pytest
 
 from daemon.book import load_trust, read_receipts, verify_file
 from tests.world.ledger_vector_files import FOLDER, files
+from tests.world.ledger_vectors import DUR_S, SECOND_EPOCH, VectorSite
+from tests.world.settling_site import DAY_START_S, EPOCH, hash_text, utc
 
 VERIFIER = Path(__file__).resolve().parents[1] / "verifier" / "verify.mjs"
 GOOD = (FOLDER / "good.jws").read_text(encoding="ascii").splitlines()
@@ -67,6 +69,32 @@ def test_tampering_is_found_by_both(case: dict[str, Any], tmp_path: Path) -> Non
     ours, theirs = vector.judged_here(), vector.judged_in_node()
     assert expected in ours
     assert set(ours) == set(theirs)
+
+
+def test_pruned_beginnings_are_vouched_for_by_a_receipt(tmp_path: Path) -> None:
+    # The first receipt of the vectors ends with record 9.
+    for kept, good in (([1, *range(10, 38)], True), ([*range(10, 38)], False), ([1, *range(9, 38)], False)):
+        vector = spoilt({"lines": kept, "receipts": None}, tmp_path)
+        ours, theirs = vector.judged_here(), vector.judged_in_node()
+        assert (not ours) == good
+        assert set(ours) == set(theirs)
+    unvouched = spoilt({"lines": [1, *range(10, 38)], "receipts": []}, tmp_path)
+    assert unvouched.judged_here()[0] == unvouched.judged_in_node()[0] == ("sequence", EPOCH, 10)
+
+
+@pytest.mark.parametrize(("reason", "good"), [("storage-loss", True), ("restore", True), ("operator", False)])
+def test_only_a_site_that_lost_its_ledger_may_leave_a_hole(reason: str, good: bool, tmp_path: Path) -> None:  # noqa: FBT001
+    site = VectorSite()
+    site.open(interval_s=DUR_S)
+    site.measured(DAY_START_S + 2 * DUR_S, 100, 10)
+    before = {"epoch": EPOCH, "seq": 3, "head_hash": hash_text(site.records[EPOCH, 3])}
+    site.open(SECOND_EPOCH, at=utc(SECOND_EPOCH), reason=reason, interval_s=DUR_S, before=before)
+    site.measured(DAY_START_S + 12 * DUR_S, 100, 10)
+    ledger = tmp_path / "ledger.jws"
+    ledger.write_bytes(b"".join(line + b"\n" for line in site.lines()))
+    vector = Spoilt(ledger, None)
+    assert (vector.judged_here() == []) == good
+    assert set(vector.judged_here()) == set(vector.judged_in_node())
 
 
 def test_the_vectors_are_what_is_committed() -> None:

@@ -67,7 +67,7 @@ for (const line of linesOf(ledgerFile)) {
   try { r = readRecord(line); } catch (error) { at = { ...at, seq: at.seq + 1, hash: null }; find("form", at, error.message); good.push(null); continue; }
   if (r.epoch < at.epoch || (r.epoch === at.epoch && r.seq <= at.seq)) { find("sequence", r, "out of order"); continue; }
   if (r.seq !== (r.epoch === at.epoch ? at.seq + 1 : 1)) {
-    const known = last.size <= 1 && at.seq <= 1 && vouched.get(`${r.epoch}/${r.seq - 1}`)?.some((c) => c.head_hash === r.prev);
+    const known = last.size === 1 && at.epoch === r.epoch && at.seq === 1 && vouched.get(`${r.epoch}/${r.seq - 1}`)?.some((c) => c.head_hash === r.prev);
     known ? pruned = r.seq : find("sequence", r, "records are missing");
     good.push(null);
   } else if (r.seq === 1 ? r.prev !== null : at.hash !== null && r.prev !== at.hash) find("chain", r, "prev");
@@ -109,7 +109,7 @@ function measure(r) {
   if (!p || r.dur_s !== epoch.interval_s || s % epoch.interval_s) return find("grid", r, "off the grid");
   const regrid = isFirst && epoch.reason === "interval-change" && p.next - s < epoch.interval_s;
   if (p.next !== null && (s > p.next ? !(isFirst && lossy) : s < p.next && !regrid)) find("grid", r, `not ${iso(p.next)}`);
-  if (isFirst && lossy && p.next !== null && p.next < s) for (const [name] of days) closed.add(name);
+  if (isFirst && lossy && p.next !== null && p.next < s) for (const [name] of days) if (name < r.start.slice(0, 10)) closed.add(name);
   if (s < slot) find("grid", r, "order");
   if (s > slot && slot) for (const [name, q] of points) if (q.next === null ? epoch.first.has(name) : q.next < s) find("grid", r, name), q.next = s;
   slot = Math.max(slot, s), past.set(r.point + s, { ...p, next: s });
