@@ -39,6 +39,8 @@ def read_circuits(
         if device.circuit is not None and device.circuit not in known:
             what = f'is "{device.circuit}", no known circuit'
             device.add(problems, "circuit", what, suggestion(device.circuit, known))
+    if complete and known:
+        _check_outside(hall, problems)
     return tuple(
         Circuit(model.id, watts(model.max_mw), model.parent, model.meter)
         for _, model in models
@@ -66,6 +68,14 @@ def _check_parent(entry: Entry, known: dict[str, Entry], problems: Problems, *, 
     if own is not None and above is not None and own > above:
         what = f"is {own} MW, above the {above} MW of its parent {name}"
         entry.add(problems, ("max_mw",), what, f"write at most {above}")
+
+
+def _check_outside(hall: Hall, problems: Problems) -> None:
+    """A load that hangs on no circuit would be fed past every limit but the site's."""
+    for device in hall.named:
+        if device.circuit is None and device.role is Role.LOAD and "circuit" not in device.entry.bad:
+            what = "is missing, and there are circuits: this load would count in none of them"
+            device.add(problems, "circuit", what, "write the id of the circuit that it hangs on")
 
 
 def _max_mw(entry: Entry) -> float | None:

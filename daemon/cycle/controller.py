@@ -143,8 +143,10 @@ class Controller:
 
     def _switch(self, plan: Plan, look: Look, snapshot: Snapshot) -> None:
         """Outlets, where nothing else is left."""
-        if self.outlets.any and (plan.unreachable_w > 0 or self.outlets.off.any()):
-            deaf = (self.dispatcher.stubborn(self.memory) | look.missing) & ~self.excluded
+        if not self.outlets.any:
+            return
+        deaf = (self.dispatcher.stubborn(self.memory) | look.missing) & ~self.excluded
+        if deaf.any() or self.outlets.off.any():
             self.outlets.act(plan, look, deaf, self.layout.circuits, snapshot.fresh(Quantity.POWER))
 
     def _output(self, snapshot: Snapshot) -> Floats:

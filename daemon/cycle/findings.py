@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from daemon.allocation.memory import UNKNOWN
 from daemon.authority.machine import Cause
 from daemon.cycle.alarms import Alarm
 from daemon.cycle.controller import Controller, CycleResult
@@ -18,7 +19,7 @@ _REACTION_S = 3.0
 def findings(controller: Controller, result: CycleResult, *, records_writable: bool) -> dict[str, Alarm]:
     """Every alarm that stands after a cycle, by id."""
     found: dict[str, Alarm] = {}
-    _of_limits(found, result)
+    _of_limits(found, controller, result)
     found |= metering_findings(controller, result)
     _of_devices(found, controller, result)
     if Cause.LEASE in result.verdict.authority.causes:
@@ -32,14 +33,14 @@ def findings(controller: Controller, result: CycleResult, *, records_writable: b
     return found
 
 
-def _of_limits(found: dict[str, Alarm], result: CycleResult) -> None:
+def _of_limits(found: dict[str, Alarm], controller: Controller, result: CycleResult) -> None:
     limit_w, power_w = result.verdict.limit_w, result.power.watts
     lowest_w = result.lowest_w
     if lowest_w is not None and lowest_w > limit_w:
         found["unreachable"] = Alarm(
             "unreachable",
             f"the limit {megawatts(limit_w)} lies {megawatts(lowest_w - limit_w)} below "
-            "what the site can go down to",
+            f"what the site can go down to: {_lowest(controller, result)}",
         )
     floor_w = max(limit_w, lowest_w or 0.0)
     # A reading from before the limit says nothing about how it is kept.
@@ -50,6 +51,29 @@ def _of_limits(found: dict[str, Alarm], result: CycleResult) -> None:
         found["over-limit"] = Alarm(
             "over-limit", f"the site draws {megawatts(power_w)}, allowed are {megawatts(floor_w)}"
         )
+
+
+def _lowest(controller: Controller, result: CycleResult) -> str:
+    """What nothing can shed, part by part, the largest of each first."""
+    memory, loads, devices = controller.memory, controller.layout.loads, controller.layout.devices
+    measured_w = result.loads_power.measured_w
+    drawn_w = np.where(np.isfinite(measured_w), measured_w, loads.nameplate_w)
+    known = memory.level != UNKNOWN
+    kept = controller.excluded | ~known
+    deaf = ~kept & ~memory.obeys & ~controller.outlets.dead
+    asleep_w = float(memory.learned_w[:, 0][~kept & ~deaf].sum())
+    parts = [
+        (result.uncontrolled_w or 0.0, "uncontrolled"),
+        (controller.metering.cooling_w, "cooling"),
+        (asleep_w, f"{int((~kept & ~deaf).sum())} loads asleep"),
+    ]
+    for those, what in ((deaf, "that do not follow"), (kept, "excluded or never seen")):
+        index = np.flatnonzero(those)
+        if len(index):
+            order = index[np.argsort(-drawn_w[index], kind="stable")]
+            names = named([devices[int(loads.rows[one])].id for one in order])
+            parts.append((float(drawn_w[index].sum()), f"{len(index)} {what} ({names})"))
+    return ", ".join(f"{megawatts(watts)} {what}" for watts, what in parts if watts >= 1)
 
 
 def _of_devices(found: dict[str, Alarm], controller: Controller, result: CycleResult) -> None:

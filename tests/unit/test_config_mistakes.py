@@ -487,3 +487,17 @@ def test_tables_and_lists_of_the_wrong_shape(tmp_path: Path) -> None:
     assert "site.toml: circuits: is a table; write a list of tables: [[circuits]]" in found
     assert 'site.toml: devices[0]: is "a"; write a table: [[devices]]' in found
     assert "site.toml: trust.key: is not a known key; write [[trust.keys]] entries" in found
+
+
+def test_a_load_on_no_circuit_where_there_are_some_is_a_mistake_once_for_its_hall(tmp_path: Path) -> None:
+    outside = GOOD.replace('circuit = "hall-1"\n', "", 1)
+
+    assert mistakes(write_site(tmp_path, outside)) == [
+        (
+            "site.toml: devices[1].circuit: is missing, and there are circuits: this load would count in "
+            "none of them; write the id of the circuit that it hangs on"
+        )
+    ]
+    i, j = GOOD.index("[[circuits]]"), GOOD.index("[[devices]]")
+    without = (GOOD[:i] + GOOD[j:]).replace('circuit = "hall-1"\n', "").replace('circuit = "feeder-1"\n', "")
+    assert load_config(write_site(tmp_path, without), {}).circuits == ()

@@ -106,6 +106,7 @@ def test_a_validity_may_be_a_toml_time_or_the_wire_form(tmp_path: Path) -> None:
 def test_conf_d_adds_to_lists_and_fills_tables_in_the_order_of_names(tmp_path: Path) -> None:
     path = write_site(tmp_path)
     device = '[[devices]]\nid = "{0}"\nprofile = "sim-miner"\naddress = "modbus://10.9.0.{1}/1"\n'
+    device += 'circuit = "hall-1"\n'
     drop_in(tmp_path, "20-b.toml", device.format("b", 2))
     drop_in(tmp_path, "10-a.toml", device.format("a", 1) + "[site.x]\n".replace("[site.x]\n", ""))
     drop_in(tmp_path, "30-control.toml", '[control]\nsettle_s = 10\n[mqtt]\nprotocol = "5"\n')
@@ -155,7 +156,7 @@ def test_devices_from_a_csv_file(tmp_path: Path) -> None:
         "id,profile,address,tier,period_s,circuit\n"
         "c-1,sim-miner,modbus://10.7.0.1/1,critical,2.5,hall-1\n"
         "\n"
-        'c-2,sim-miner,"modbus://10.7.0.2/1",,,\n',
+        'c-2,sim-pdu,"modbus://10.7.0.2/1",,,\n',
         encoding="utf-8",
     )
 
@@ -168,17 +169,17 @@ def test_devices_from_a_csv_file(tmp_path: Path) -> None:
 def test_mistakes_in_a_csv_file_name_its_lines(tmp_path: Path) -> None:
     path = write_site(tmp_path, GOOD + CSV_ENTRY)
     (tmp_path / "hall.csv").write_text(
-        "id,profile,address,period_s\n"
-        "c-1,sim-minr,modbus://10.7.0.1/1,1\n"
+        "id,profile,address,period_s,circuit\n"
+        "c-1,sim-minr,modbus://10.7.0.1/1,1,hall-1\n"
         "c-2,sim-miner,modbus://10.7.0.2/1\n"
-        "c-3,sim-miner,,fast\n"
-        "poi,sim-miner,modbus://10.7.0.4/1,1\n",
+        "c-3,sim-miner,,fast,hall-1\n"
+        "poi,sim-miner,modbus://10.7.0.4/1,1,hall-1\n",
         encoding="utf-8",
     )
 
     found = lines_of(path)
 
-    assert found[0] == "hall.csv: line 3: has 3 cells; write 4, as the header has"
+    assert found[0] == "hall.csv: line 3: has 3 cells; write 5, as the header has"
     assert found[1] == (
         "hall.csv: line 2: profile: is \"sim-minr\", no known profile; did you mean 'sim-miner'?"
     )

@@ -14,6 +14,7 @@ DEVICE = """
 [[devices]]
 id = "x-1"
 profile = "my-miner.toml"
+circuit = "hall-1"
 address = "modbus://10.9.0.1:502/1"
 """
 
@@ -59,10 +60,10 @@ def test_a_meter_needs_no_leave_to_be_read(tmp_path: Path) -> None:
 def test_the_leave_can_be_given_in_a_list(tmp_path: Path) -> None:
     (tmp_path / "my-miner.toml").write_text(LOAD.replace('trust = "simulated"', 'trust = "vendor-doc"'))
     (tmp_path / "hall.csv").write_text(
-        "id,profile,address,allow_unverified_writes\n"
-        "c-1,my-miner.toml,modbus://10.9.0.1:502/1,true\n"
-        "c-2,my-miner.toml,modbus://10.9.0.2:502/1,false\n"
-        "c-3,my-miner.toml,modbus://10.9.0.3:502/1,\n"
+        "id,profile,address,circuit,allow_unverified_writes\n"
+        "c-1,my-miner.toml,modbus://10.9.0.1:502/1,hall-1,true\n"
+        "c-2,my-miner.toml,modbus://10.9.0.2:502/1,hall-1,false\n"
+        "c-3,my-miner.toml,modbus://10.9.0.3:502/1,hall-1,\n"
     )
     config = load_config(write_site(tmp_path, GOOD + '[[devices_csv]]\nfile = "hall.csv"\n'))
 

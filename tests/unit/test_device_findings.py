@@ -63,3 +63,34 @@ def test_of_many_a_few_are_named(site: PureSite) -> None:
     assert name_of(site, 4) in text
     assert name_of(site, 5) not in text
     assert " and 2 more; " in text
+
+
+def test_a_limit_below_what_nothing_can_shed_is_told_in_parts_and_everything_is_shed() -> None:
+    site = PureSite.build(miners=8, racks=0)
+    names = [site.layout.devices[row].id for row in site.layout.loads.rows.tolist()]
+    site.plant.model.set_disobeys(names[0], True)  # noqa: FBT003 - a fault is switched on or off
+    site.controller.excluded_until[1] = float("inf")
+    site.quota((0, None))
+    site.run(60)
+    site.quota((0, 1))
+    site.run(60)
+
+    controller = site.controller
+    assert (controller.memory.level[2:] == 0).all()
+    text, last = found(site)["unreachable"].text, controller.last
+    assert last is not None
+    assert last.lowest_w is not None
+    short, _, parts = text.partition(": ")
+    assert short == (
+        f"the limit 0.000 MW lies {(last.lowest_w - 1) / 1e6:.3f} MW below what the site can go down to"
+    )
+    assert [part.split(" MW ")[1] for part in parts.split(", ")] == [
+        "uncontrolled",
+        "cooling",
+        "6 loads asleep",
+        f"1 that do not follow ({names[0]})",
+        f"1 excluded or never seen ({names[1]})",
+    ]
+    assert sum(float(part.split(" MW ")[0]) for part in parts.split(", ")) * 1e6 == pytest.approx(
+        last.lowest_w, abs=2_500
+    )
