@@ -5,8 +5,8 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS   ?=
 
-.PHONY: demo test check lint types imports unit e2e crash mosquitto fuzz lock clean bench-poll bench-simulator \
-  bench-mqtt bench-table bench-programs
+.PHONY: demo test check lint types imports unit e2e crash mosquitto node fuzz fuzz-exchange lock clean bench-poll \
+  bench-simulator bench-mqtt bench-table bench-ledger bench-programs
 
 # A picture needs more than most want to wait for.
 demo: $(VENV)/.run $(if $(findstring --plot,$(ARGS)),$(VENV)/.plot)
@@ -36,6 +36,10 @@ e2e: $(VENV)/.test mosquitto
 # A million spoilt answers, and a million bent orders; `make fuzz ARGS="--seed 1"` replays a run.
 fuzz: $(VENV)/.test
 	$(BIN)/python -m tests.world.fuzz $(ARGS)
+
+# Strange requests for the reference exchange: `make fuzz-exchange ARGS="--examples 5000"`.
+fuzz-exchange: $(VENV)/.test
+	$(BIN)/python -m tests.world.exchange_fuzz $(ARGS)
 
 # What `make e2e` does of these in small, at full size: half an hour. `make crash CYCLES=100` for a look.
 CYCLES ?= 1000
