@@ -77,7 +77,9 @@ def parse_json_object(data: bytes) -> dict[str, Any]:
         raise FormError("not JSON in UTF-8") from error
     if not isinstance(value, dict):
         raise FormError("not a JSON object")
-    _check_tree(value, MAX_DEPTH)
+    # Most texts cannot nest that deeply nor hold an escaped half pair: a look at the bytes tells.
+    if b"\\u" in data or not data.isascii() or data.count(b"{") + data.count(b"[") >= MAX_DEPTH:
+        _check_tree(value, MAX_DEPTH)
     return value
 
 

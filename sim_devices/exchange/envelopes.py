@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
@@ -56,20 +57,27 @@ def open_envelope(text: bytes) -> Envelope:
         raise FormError("a JWS is ASCII") from error
     if len(parts) != 3:
         raise FormError("a compact JWS has three parts")
-    header = parse_json_object(decode_base64url(parts[0]))
+    kid, typ = _read_header(parts[0])
+    return Envelope(
+        text=text,
+        kid=kid,
+        typ=typ,
+        payload=decode_base64url(parts[1]),
+        signature=decode_base64url(parts[2]),
+    )
+
+
+@lru_cache(maxsize=256)
+def _read_header(part: str) -> tuple[str, str]:
+    """`kid` and `typ`; of all records of a site the header is the same text."""
+    header = parse_json_object(decode_base64url(part))
     if set(header) != {"alg", "kid", "typ"} or not all(isinstance(value, str) for value in header.values()):
         raise FormError("the protected header has exactly the texts alg, kid and typ")
     if header["alg"] not in _ALGORITHMS:
         raise FormError("alg is not EdDSA")
     if not _KID.fullmatch(header["kid"]):
         raise FormError("kid is not an identifier of a key")
-    return Envelope(
-        text=text,
-        kid=header["kid"],
-        typ=header["typ"],
-        payload=decode_base64url(parts[1]),
-        signature=decode_base64url(parts[2]),
-    )
+    return header["kid"], header["typ"]
 
 
 def seal(payload: bytes, *, typ: str, kid: str, key: Ed25519PrivateKey) -> bytes:
