@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from daemon.errors import StoreError
+from daemon.errors import LedgerDamagedError, StoreError
 from daemon.ledger.chain import payload_of
+from daemon.signing import MalformedError
 
 _RECORDS = """
 SELECT records.epoch, records.seq, records.kind, records.day, records.jws, records.hash, acked, retired
@@ -41,9 +42,12 @@ class BookEntry:
         """What it says, unverified.
 
         Raises:
-            MalformedError: it cannot be read.
+            LedgerDamagedError: it cannot be read.
         """
-        return payload_of(self.jws)
+        try:
+            return payload_of(self.jws)
+        except MalformedError as error:
+            raise LedgerDamagedError(f"record {self.epoch}/{self.seq} cannot be read: {error}") from error
 
 
 class StoredBook:

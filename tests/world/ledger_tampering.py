@@ -117,6 +117,7 @@ def tampered(held: Good) -> list[Tampered]:
     other = [site.receipt(site.seq() - 1, head_hash=b64(bytes(32))), *held.receipts]
     last = held.receipts[-1:]
     last_at = (SECOND_EPOCH, site.seq(SECOND_EPOCH) - 1)
+    silent = rechained(lines, carrier, change(wh=None, reg_start_wh=None, reg_end_wh=None))
     return [
         Tampered(
             "edited-energy",
@@ -222,8 +223,8 @@ def tampered(held: Good) -> list[Tampered]:
         ),
         Tampered(
             "run-left-open",
-            "an interval in the place of the gap that carries a run's energy",
-            rechained(lines, carrier, change(wh=None, reg_start_wh=None, reg_end_wh=None)),
+            "an interval carries the energy of the run of gaps before it",
+            rechained(silent, carrier + 3, add(reg_start_wh=-11_800, wh=11_800)),
             "register",
             (EPOCH, number_of(lines[carrier - 1]) + 3),
             [],
