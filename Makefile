@@ -78,6 +78,21 @@ bench-table: $(VENV)/.run
 bench-ledger: $(VENV)/.run
 	$(BIN)/python -m benchmarks.ledger_verify $(ARGS)
 
+.PHONY: bench-control campaign
+
+SEEDS  ?= 20
+
+# All rows with 20 seeds take two hours; `make bench-control ROWS=steps QUICK=1` for a look.
+bench-control: $(VENV)/.plot $(VENV)/.test
+	$(BIN)/python -m benchmarks.control $(ROWS) --seeds $(SEEDS) $(if $(QUICK),--quick) --plot $(ARGS)
+
+# A week of the whole daemon, judged second by second: an hour. `make campaign SCENARIO=storm DAYS=0.01 SEEDS=1-20`.
+SCENARIO ?= week
+DAYS     ?= 7
+campaign: $(VENV)/.test
+	$(BIN)/python -W ignore -m benchmarks.control.campaign $(SCENARIO) --days $(DAYS) \
+	  $(if $(filter command line,$(origin SEEDS)),--seeds $(SEEDS)) $(ARGS)
+
 bench-programs: build/bench/server build/bench/client
 
 build/bench/%: benchmarks/modbus_peer/%.c benchmarks/modbus_peer/wire.h

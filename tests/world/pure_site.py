@@ -78,8 +78,10 @@ class _Fleet:
         self.queue.clear()
 
 
-def configured(plant: Layout, contract_w: int, failsafe_w: int, settle_s: float = 30.0) -> Config:
-    """A configuration for a plant without addresses of any use."""
+def configured(
+    plant: Layout, contract_w: int, failsafe_w: int, settle_s: float = 30.0, *, period_s: float = 1.0
+) -> Config:
+    """A configuration for a plant without addresses of any use; `period_s`: of the loads."""
     index = {circuit.id for circuit in plant.circuits}
     return Config(
         path=Path("pure"),
@@ -99,7 +101,7 @@ def configured(plant: Layout, contract_w: int, failsafe_w: int, settle_s: float 
                 spec.circuit if spec.circuit in index else None,
                 Tier.NORMAL,
                 None,
-                1.0,
+                period_s if spec.role is Role.LOAD else 1.0,
             )
             for spec in plant.specs
         ),
@@ -121,11 +123,15 @@ class PureSite:
     """(seconds, true site power W, limit in force W) for every step."""
     silent: set[str] = field(default_factory=set)
     """Devices that answer nothing and take no orders."""
+    load_period_s: float = 1.0
+    """That the loads are said to be read at."""
 
     def __post_init__(self) -> None:
-        config = configured(self.plant, self.contract_w, self.failsafe_w, self.settle_s)
+        config = configured(
+            self.plant, self.contract_w, self.failsafe_w, self.settle_s, period_s=self.load_period_s
+        )
         self.layout = SiteLayout.of(config)
-        self.table = SiteTable([1.0] * len(self.layout.devices))
+        self.table = SiteTable([device.period_s for device in self.layout.devices])
         self.fleet = _Fleet(self)
         policy = Policy(self.contract_w, self.failsafe_w, 120.0, 300.0, 0.0)
         verdict = start(policy, self.now, boot_id="boot", boottime_s=0.0, last_limit_w=None)

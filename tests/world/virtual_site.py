@@ -129,6 +129,8 @@ class Dispatcher:
         self.rev = 0
         self.leasing = True
         self.lease_every_s = 10.0
+        self.last_lease_s = -1e18
+        """Unix seconds."""
         self.answers: list[dict[str, Any]] = []
         self.states: list[dict[str, Any]] = []
         self.events: list[dict[str, Any]] = []
@@ -168,6 +170,7 @@ class Dispatcher:
     def lease(self) -> None:
         """One lease for the newest quota."""
         claims = self._claims(self.key, 300) | {"rev": self.rev}
+        self.last_lease_s = self._clock.wall()
         jws = sign(dumps(claims), "qw-lease+jws", self.key)
         self._bus.publish(f"quotawatt/v1/{SITE}/lease", jws.encode())
 
