@@ -24,7 +24,9 @@ def _utc(value: object) -> int:
 
 
 Jti = Annotated[str, Field(pattern=UUID_FORM)]
-UtcSeconds = Annotated[int, BeforeValidator(_utc)]
+UtcText = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
+"""A moment as it is written on the wire."""
+UtcSeconds = Annotated[int, BeforeValidator(_utc, json_schema_input_type=UtcText)]
 Watts = Annotated[int, Field(ge=0)]
 Why = Annotated[str, Field(min_length=1, max_length=200)]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -67,7 +69,9 @@ class CommandClaims(Common):
     expect_rev: int | None = None
 
 
-class _Entry(_Strict):
+class Entry(_Strict):
+    """A limit for [start, end); `null` = released to the contract maximum."""
+
     start: UtcSeconds
     end: UtcSeconds
     limit_w: Watts | None
@@ -114,7 +118,7 @@ class PlanArgs(_Strict):
 
 Arguments = NoArgs | SetLimitArgs | HoldArgs | ExcludeArgs | DeviceArgs | PlanArgs
 
-_ARGUMENTS: dict[Op, type[Arguments]] = {
+ARGUMENTS: dict[Op, type[Arguments]] = {
     Op.PING: NoArgs,
     Op.SET_LIMIT: SetLimitArgs,
     Op.HOLD: HoldArgs,
@@ -135,7 +139,7 @@ def arguments_of(op: Op, args: Mapping[str, Any]) -> Arguments:
         ValueError: what is wrong with them.
     """
     try:
-        return _ARGUMENTS[op].model_validate(args)
+        return ARGUMENTS[op].model_validate(args)
     except ValidationError as error:
         raise ValueError(first_problem(error)) from error
 
@@ -151,7 +155,7 @@ def schedule_of(raw: list[Any]) -> tuple[ScheduleEntry, ...]:
     entries: list[ScheduleEntry] = []
     for index, item in enumerate(raw):
         try:
-            entry = _Entry.model_validate(item)
+            entry = Entry.model_validate(item)
         except ValidationError as error:
             raise ValueError(f"schedule[{index}].{first_problem(error)}") from error
         if entry.start >= entry.end:
