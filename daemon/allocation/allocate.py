@@ -32,17 +32,23 @@ def allocate(situation: Situation, look: Look, circuits: Circuits) -> Plan:
 def at_rest(situation: Situation, look: Look, circuits: Circuits) -> Plan | None:
     """The plan, if it is plain that nothing is to be ordered: at a constant limit nearly always.
 
+    So it is while the limit is met and nothing fits into what is left, and while all is shed.
+
     It is what `worked_out` would give. `None` = that has to be worked out.
     """
     drawn_w = look.loads_w
-    if situation.ahead or not look.all_settled or drawn_w > situation.target_w(situation.limit_w):
+    if situation.ahead or not look.all_settled:
         return None
-    if situation.may_rise:
+    unreachable_w = drawn_w - situation.target_w(situation.limit_w)
+    all_shed = int(look.memory.level.max(initial=0)) <= 0
+    if unreachable_w > 0 and not all_shed:
+        return None
+    if unreachable_w <= 0 and situation.may_rise:
         limit_w = situation.limit_w - situation.deadband_w
         room_w = situation.target_w(limit_w) - drawn_w
         if room_w > 0 and look.least_step_w <= max(room_w, situation.settled_target_w(limit_w) - drawn_w):
             return None
-    if circuits.overloaded(look.counted_w):
+    if not all_shed and circuits.overloaded(look.counted_w):
         return None
     return Plan(
         level=look.memory.level,
@@ -52,7 +58,7 @@ def at_rest(situation: Situation, look: Look, circuits: Circuits) -> Plan | None
         margin_w=situation.margin_w,
         late_w=0.0,
         at_deadline_w=drawn_w,
-        unreachable_w=0.0,
+        unreachable_w=max(unreachable_w, 0.0),
     )
 
 

@@ -24,9 +24,9 @@ from daemon.cycle.layout import SiteLayout
 from daemon.metering.measuring import Metering
 from daemon.metering.site_power import SitePower
 
-_MARGIN = 0.003
+_MARGIN = 0.0025
 _NOISE_MARGIN = 3.0
-_DEADBAND = 0.002
+_DEADBAND = 0.001
 _GRACE_S = 3.0
 _AHEAD_S = 4.0
 
@@ -60,6 +60,10 @@ class Regulation:
         self._planned_s: float | None = None
         self._room_since_s: float | None = None
         self._quota_taken_s = -np.inf
+
+    def go_by(self, policy: ControlPolicy) -> None:
+        """Go by another policy from now on."""
+        self._policy = policy
 
     def told(self, before: Verdict, after: Verdict, event: object, now: Moment) -> None:
         """Somebody with authority has spoken."""

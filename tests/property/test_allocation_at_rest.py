@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -43,6 +44,36 @@ def changes(nameplate_w: float) -> st.SearchStrategy[dict[str, Any]]:
 
 
 @often
+@given(parks(), st.floats(0.2, 1.2), st.booleans(), st.booleans())
+def test_where_all_is_shed_nothing_else_would_be_worked_out(
+    park: Park,
+    share: float,
+    may_rise: bool,  # noqa: FBT001
+    known: bool,  # noqa: FBT001
+) -> None:
+    park = settled(park)
+    level = (
+        np.zeros_like(park.memory.level)
+        if known
+        else np.minimum(park.memory.level, 0) - (park.loads.index % 2)
+    )
+    park.memory = replace(park.memory, level=level)
+    limit_w = share * float(park.counted().sum())
+    situation = park.situation(limit_w, may_rise=may_rise, uncontrolled_w=100.0)
+    plain = at_rest(situation, park.seen(), park.circuits)
+    assert plain is not None or share > 1
+    if plain is not None:
+        plan = worked_out(situation, park.seen(), park.circuits)
+        assert (plan.level == plain.level).all()
+        assert (plan.counted_w == plain.counted_w).all()
+        assert (plan.late_w, plan.unreachable_w, plan.at_deadline_w) == (
+            plain.late_w,
+            plain.unreachable_w,
+            plain.at_deadline_w,
+        )
+
+
+@often
 @given(parks(), st.floats(0.2, 2.0), st.booleans(), st.data())
 def test_a_plan_that_is_plain_is_the_one_that_would_be_worked_out(
     park: Park,
@@ -69,6 +100,13 @@ def test_a_plan_that_is_plain_is_the_one_that_would_be_worked_out(
 def test_at_a_constant_limit_a_plan_is_plain_and_with_a_change_in_sight_it_is_not() -> None:
     park = settled(parks_of_miners())
     full_w = float(park.counted().sum())
+    park.at(0, 0)
+    asleep_w = float(park.counted().sum())
+    shed = at_rest(park.situation(asleep_w - 10), park.seen(), park.circuits)
+    assert shed is not None
+    assert shed.unreachable_w == pytest.approx(10)
+    assert at_rest(park.situation(asleep_w + 9_000), park.seen(), park.circuits) is None
+    park.at(4, 4)
     for limit_w in (full_w, full_w + 100):
         assert at_rest(park.situation(limit_w), park.seen(), park.circuits) is not None
     assert at_rest(park.situation(full_w - 1), park.seen(), park.circuits) is None
