@@ -119,7 +119,7 @@ class Controller:
     def _seen(self, snapshot: Snapshot, seen: LoadPower, now: Moment) -> Look:
         """Remember what was seen of the loads."""
         loads, measured_w, sampled_s = self.layout.loads, seen.measured_w, seen.sampled_s
-        if self.outlets.any:
+        if self.outlets.off.any():
             measured_w, sampled_s = self._behind_outlets(snapshot, measured_w, sampled_s)
         memory = adopted(self.memory, loads, measured_w, seen.setpoint_w)
         memory = observed(
