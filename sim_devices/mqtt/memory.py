@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from drivers.ports import TopicHandler
 
@@ -66,6 +67,7 @@ class MemoryBus:
                 _soon(handler, topic, payload, retained=retained)
 
 
+@lru_cache(maxsize=65_536)
 def topic_matches(topic_filter: str, topic: str) -> bool:
     """Whether a topic falls under a filter with `+` and `#` (MQTT 5, 4.7)."""
     wanted, given = topic_filter.split("/"), topic.split("/")

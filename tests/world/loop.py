@@ -5,13 +5,18 @@ Modbus runs byte for byte as it does over sockets.
 """
 
 import asyncio
+import heapq
 import selectors
+from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar, cast
 
 _T = TypeVar("_T")
 
 Factory = Callable[[], asyncio.BaseProtocol]
+
+_RESOLUTION_S = 1e-9
+"""Timers so close together are due together."""
 
 
 class _NoWait(selectors.BaseSelector):
@@ -151,6 +156,12 @@ class Wires(Protocol):
 class VirtualLoop(asyncio.SelectorEventLoop):
     """Deterministic: nothing in it waits for the outside."""
 
+    # asyncio's own, which its type stubs do not tell of.
+    _ready: "deque[asyncio.Handle]"
+    _scheduled: list[Any]
+    _stopping: bool
+    _timer_cancelled_count: int
+
     def __init__(self, start_s: float = 1_000.0) -> None:
         self._virtual_s = start_s
         self.wires: Wires | None = None
@@ -165,6 +176,26 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def pass_time(self, seconds: float) -> None:
         """Let time pass; a waiting loop calls this."""
         self._virtual_s += seconds
+
+    def _run_once(self) -> None:
+        """As asyncio's, but that nothing is selected: when nothing is ready, it is the next timer's time."""
+        ready, timers = self._ready, self._scheduled
+        while timers and timers[0]._cancelled:
+            heapq.heappop(timers)._scheduled = False
+            self._timer_cancelled_count -= 1
+        if not ready and not self._stopping:
+            if not timers:
+                raise RuntimeError("everything waits for something that never comes")
+            self._virtual_s = max(self._virtual_s, timers[0]._when)
+        due_s = self._virtual_s + _RESOLUTION_S
+        while timers and timers[0]._when < due_s:
+            handle = heapq.heappop(timers)
+            handle._scheduled = False
+            ready.append(handle)
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle._cancelled:
+                handle._run()
 
     def run_in_executor(self, *_args: Any) -> Any:  # type: ignore[override] # never returns
         raise RuntimeError("a thread would run in real time")
