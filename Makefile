@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS   ?=
 
 .PHONY: demo test check lint types imports unit e2e crash mosquitto node fuzz fuzz-exchange lock clean bench-poll \
-  bench-simulator bench-mqtt bench-table bench-ledger bench-programs
+  bench-simulator bench-mqtt bench-table bench-ledger bench-backlog bench-programs
 
 # A picture needs more than most want to wait for.
 demo: $(VENV)/.run $(if $(findstring --plot,$(ARGS)),$(VENV)/.plot)
@@ -46,8 +46,8 @@ CYCLES ?= 1000
 crash: $(VENV)/.test
 	rm -rf build/crash
 	$(BIN)/python -m tests.world.killed_ledger build/crash --cycles $(CYCLES)
-	FAILING_DISK_INTERVAL_S=7200 TORN_LOGS=300 $(BIN)/python -m pytest -n 0 tests/crash/test_failing_disk.py \
-	  tests/crash/test_torn_log.py
+	FAILING_DISK_INTERVAL_S=7200 TORN_LOGS=300 LEDGER_INTERVAL_S=300 $(BIN)/python -m pytest -n 0 \
+	  tests/crash/test_failing_disk.py tests/crash/test_torn_log.py tests/component/test_ledger_of_400_days.py
 
 mosquitto:
 	@sh requirements/mosquitto.sh
@@ -70,6 +70,10 @@ bench-simulator: $(VENV)/.run bench-programs
 
 bench-mqtt: $(VENV)/.run mosquitto
 	$(BIN)/python -m benchmarks.mqtt_lane $(ARGS)
+
+# Filling the ledger takes two minutes, once. `make bench-backlog ARGS="--days 3"` for a look.
+bench-backlog: $(VENV)/.run
+	$(BIN)/python -m benchmarks.ledger_backlog $(ARGS)
 
 bench-table: $(VENV)/.run
 	$(BIN)/python -m benchmarks.site_table $(ARGS)

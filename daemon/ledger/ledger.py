@@ -26,6 +26,7 @@ from daemon.ledger.merkle import day_root
 from daemon.ledger.records import EpochReason, RecordError, check_body, event, storage_loss
 from daemon.ledger.register import Baseline
 from daemon.ledger.reissue import receipted, reissue, reissue_damaged
+from daemon.ledger.retention import prune
 from daemon.ledger.tables import (
     EpochState,
     defer_bodies,
@@ -177,6 +178,14 @@ class Ledger:
             await self._audit.step(self._store, self._epochs, self.site, self._keys)
         except LedgerDamagedError as error:
             await self._freeze(str(error))
+
+    async def prune(self) -> bool:
+        """Delete some receipted records of more than 400 days ago; `True` if there may be more.
+
+        Raises:
+            StoreError: the disk refused.
+        """
+        return self.damage is None and await prune(self._store, self._epochs)
 
     async def _freeze(self, text: str) -> None:
         """Extend it no more. What memory forgets at a restart the file remembers."""

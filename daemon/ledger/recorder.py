@@ -18,6 +18,9 @@ RETRY_S = 5.0
 PROGRESS_S = 10.0
 """How often the interval in progress is kept: what a power cut takes from its counts at most."""
 
+PRUNE_EVERY_S = 3600.0
+"""Between two looks for records that are old enough to be deleted."""
+
 TEND_S = 1.0
 """Between two looks at the ledger: the audit of 2 million records takes half a day."""
 
@@ -40,6 +43,7 @@ class Recorder:
         """`keeper`: keeps the interval in progress over a restart."""
         self._keeper = keeper
         self._kept_s = -math.inf
+        self._pruned_ago_s = 0.0
         self._ledger = ledger
         self._builder = builder
         self._waiting: deque[Finished] = deque()
@@ -83,14 +87,21 @@ class Recorder:
                 await asyncio.sleep(RETRY_S)
 
     async def tend(self) -> None:
-        """Until cancelled: heed an operator who asks for a new epoch, and verify the ledger bit by bit."""
+        """Until cancelled: heed an operator, verify the ledger and prune it, bit by bit."""
         while True:
             try:
                 await self._ledger.heed_operator()
                 await self._ledger.audit()
+                await self._prune()
             except StoreError as error:
                 _log.debug("the ledger is not tended", error=str(error))
             await asyncio.sleep(TEND_S)
+
+    async def _prune(self) -> None:
+        """Every hour, and on while there is something to delete."""
+        self._pruned_ago_s += TEND_S
+        if self._pruned_ago_s >= PRUNE_EVERY_S and not await self._ledger.prune():
+            self._pruned_ago_s = 0.0
 
     async def flush(self) -> bool:
         """Store all that is finished, in its order; `False` if the disk refused some."""

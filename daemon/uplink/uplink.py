@@ -240,6 +240,12 @@ class Uplink:
         if (missing.epoch, missing.seq) == (delivery.epoch, delivery.first):
             self._alarm(UplinkAlarm.UNEXPECTED, "the exchange asks for the very records that it was sent")
             return _Wait()
+        if missing.seq <= state.last_seq and await self._ledger.hash_of(missing.epoch, missing.seq) is None:
+            where = f"{missing.epoch}/{missing.seq}"
+            self._alarm(
+                UplinkAlarm.UNEXPECTED, f"the exchange asks for record {where}, which is kept no more"
+            )
+            return _Wait()
         self._resend[missing.epoch] = missing.seq
         if missing.seq <= state.acked_seq:
             await self._compare_all()

@@ -263,6 +263,42 @@ async def test_an_edited_record_of_long_ago_is_found_while_the_site_runs(store: 
     assert f"{MIDNIGHT}/120:" in (ledger.damage or "")
 
 
+async def test_only_receipted_records_of_more_than_400_days_ago_are_deleted(store: Store) -> None:
+    ledger = await opened(store, interval_s=21_600)
+    site = MeteredSite(interval_s=21_600, true_s=float(MIDNIGHT))
+    site.run(403 * 86_400, cycle_s=21_600)
+    await ledger.append(site.bodies, baselines=list(site.saved.values()))
+    assert not await ledger.prune(), "nothing is receipted"
+    await ledger.store_receipt(MIDNIGHT, 8, "first")
+    assert await ledger.prune()
+    assert await _oldest(store) == 9, "what has no receipt stays"
+    await ledger.store_receipt(MIDNIGHT, 30, "second")
+    while await ledger.prune():
+        await ledger.refresh()
+    assert await _oldest(store) == 11, "the third day stays, receipted or not"
+    assert await ledger.receipts() == ["second"]
+    await ledger.store_receipt(MIDNIGHT, 2000, "third")
+    site.run(4 * 86_400, cycle_s=21_600)
+    before = ledger.position
+    await ledger.append(site.bodies[-2:])
+    while await ledger.prune():
+        await ledger.refresh()
+    assert await _oldest(store) == 31
+    assert ledger.position.acked_seq == before.acked_seq
+    again = await opened(store, interval_s=21_600)
+    for _ in range(60):
+        await again.audit()
+    assert again.damage is None
+    assert len(again.epochs) == 1
+
+
+async def _oldest(store: Store) -> int:
+    """Seq of the oldest record but the one that opens the epoch."""
+    row = await store.fetch_one("SELECT min(seq) FROM records WHERE seq > 1")
+    assert row is not None
+    return int(row[0])
+
+
 async def test_a_store_that_is_behind_what_was_committed_begins_a_new_epoch(store: Store) -> None:
     ledger = await opened(store)
     await ledger.append([event(MIDNIGHT, "note", {"n": number}) for number in range(5)])

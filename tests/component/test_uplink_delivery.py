@@ -136,7 +136,8 @@ async def meter(ledger: Ledger, seconds: float, site: MeteredSite | None = None)
 
 
 def statement(exchange: Exchange, day: str = "2026-05-29") -> dict[str, Any]:
-    return Rules(exchange.book, exchange.key, lambda: NOW).statement(SITE, day) or {}
+    told = Rules(exchange.book, exchange.key, lambda: NOW).statement(SITE, day)
+    return {} if told is None else told.model_dump()
 
 
 async def test_everything_gets_its_receipt_and_the_exchange_has_the_same_energy(
