@@ -35,12 +35,12 @@ class PollGrid(Generic[T]):
         """When the next slot is due."""
         return self._epoch + self._next * self._slot_s
 
-    def due(self, now: float) -> Iterator[T]:
-        """The items whose time has come."""
+    def due(self, now: float) -> Iterator[Sequence[T]]:
+        """The items whose time has come, slot by slot."""
         while self.next_at <= now:
             slot = self._slots[self._next % len(self._slots)]
             self._next += 1
             if self._epoch + (self._next - 1 + len(self._slots)) * self._slot_s <= now:
                 self.missed += len(slot)
             else:
-                yield from slot
+                yield slot

@@ -15,6 +15,7 @@ from daemon.clock import SystemClock, SystemEntropy
 from daemon.config import Config, load_config
 from daemon.config.open_files import OpenFiles, open_files_needed
 from daemon.service import Notifier, configure_logging
+from daemon.service.garbage import spare_the_search
 from daemon.service.open_files import raise_open_files
 from daemon.store import Store
 from daemon.store.database import connect_file
@@ -31,6 +32,7 @@ def run(
 
     Example: quotawatt run --config /etc/quotawatt/site.toml
     """
+    spare_the_search()
     loaded = load_config(config)
     configure_logging()
     files = OpenFiles(open_files_needed(loaded), raise_open_files())
@@ -65,6 +67,7 @@ async def _serve(config: Config) -> None:
             notifier=Notifier.from_environment(),
         ),
     )
+    spare_the_search()
     await daemon.run(stop)
 
 

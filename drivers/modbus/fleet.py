@@ -128,13 +128,31 @@ class ModbusFleet:
                 self._links[index].expire(now)
             self._reconnect(now, connections)
             for grid in self._grids:
-                for link, unit in grid.due(now):
-                    link.poll(unit, now)
-            for link, unit in self._slow_grid.due(now):
-                link.poll_slow(unit)
+                await self._poll(grid, loop)
+            for slot in self._slow_grid.due(now):
+                for link, unit in slot:
+                    link.poll_slow(unit)
             wake_at = self._wake_at(loop.time(), epoch)
             await asyncio.sleep(wake_at - loop.time())
-            self._lag_s = max(self._lag_s, loop.time() - wake_at)
+            lag_s = loop.time() - wake_at
+            self._lag_s = max(self._lag_s, lag_s)
+            if lag_s >= TICK_S:
+                # What was answered while we were kept from reading it is not late.
+                await asyncio.sleep(0)
+
+    async def _poll(self, grid: PollGrid[Place], loop: asyncio.AbstractEventLoop) -> None:
+        """Start what is due.
+
+        After a delay that is more than one slot. Between two of them answers are handled: units behind a
+        gateway are asked one after the other, and would else have to wait for everyone's each time.
+        """
+        is_first = True
+        for slot in grid.due(loop.time()):
+            if not is_first:
+                await asyncio.sleep(0)
+            is_first, now = False, loop.time()
+            for link, unit in slot:
+                link.poll(unit, now)
 
     def _wake_at(self, now: float, epoch: float) -> float:
         """The tick at or after the next thing to do, at least one tick from now."""

@@ -345,3 +345,39 @@ def test_busy_is_no_reason_to_leave_a_unit_alone() -> None:
         assert len(sink.reasons(0)) >= 10
 
     run_virtual(main)
+
+
+def test_what_was_answered_while_the_loop_was_held_up_is_not_late() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        peer, sink = ScriptedPeer(delay_s=0.1), RecordingSink()
+        # So many that the fleet looks at deadlines before any of the answers is there.
+        devices = [modbus_device((await peer.listen())[1]) for _ in range(50)]
+        async with running(devices, sink):
+            await asyncio.sleep(3.01)
+            assert len(peer.asked) > len(sink.samples)
+            loop.pass_time(1.5)
+            await asyncio.sleep(2)
+            assert not sink.failures
+        assert peer.connections == 50
+
+    run_virtual(main)
+
+
+def test_after_a_delay_a_gateway_does_not_wait_for_everyone_else() -> None:
+    async def main(loop: VirtualLoop) -> None:
+        peer, sink = ScriptedPeer(), RecordingSink()
+        _, gateway = await peer.listen()
+        others = [(await peer.listen())[1] for _ in range(40)]
+        devices = [modbus_device(gateway, unit) for unit in range(1, 5)]
+        devices += [modbus_device(port, 99) for port in others]
+        async with running(devices, sink):
+            await asyncio.sleep(3.9)
+            peer.asked.clear()
+            # Almost all slots are due together.
+            loop.pass_time(0.9)
+            await asyncio.sleep(0.05)
+            order = [asked.unit for asked in peer.asked]
+        assert order.count(99) > 30
+        assert [unit for unit in order[:20] if unit != 99] == [1, 2, 3, 4]
+
+    run_virtual(main)
