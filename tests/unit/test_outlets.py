@@ -12,11 +12,13 @@ from daemon.cycle.layout import SiteLayout
 from daemon.dispatch.outlets import Outlets, Sockets
 from daemon.errors import ConfigurationError
 from daemon.table import SiteTable, Snapshot
+from drivers import profiles
 from drivers.quantity import Quantity
 from tests.unit.test_dispatch import PaperFleet
 from tests.world.paper_loads import MINER, Park, loads_of
 from tests.world.site_files import GOOD, write_site
 
+PROFILES = Path(profiles.__file__).parent
 PDU = 3
 LIMIT_W = 5_000.0
 
@@ -181,6 +183,9 @@ def test_only_what_is_not_critical_and_bears_it_has_a_socket(tmp_path: Path) -> 
     critical = 'fed_by = "pdu-{1-12}/{1-20}"\ntier = "critical"'
     assert not sockets_of(tmp_path, 'fed_by = "pdu-{1-12}/{1-20}"', critical).any
     assert not sockets_of(tmp_path, 'fed_by = "pdu-{1-12}/{1-20}"\n', "").any
+    fragile = (PROFILES / "sim-miner.toml").read_text().replace("hard_off = true", "hard_off = false")
+    (tmp_path / "fragile.toml").write_text(fragile)
+    assert not sockets_of(tmp_path, '"sim-miner"', '"fragile.toml"').any
     # A PDU that only measures.
     assert not sockets_of(tmp_path, 'profile = "sim-pdu"', 'profile = "raritan-xerus-inlet"').any
 
