@@ -2,9 +2,11 @@
 
 import asyncio
 import functools
+import math
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -18,7 +20,8 @@ from daemon.commands.kept import Kept
 from daemon.commands.trust import TrustedKey
 from daemon.commands.verifier import Verifier
 from daemon.commands.words import Role
-from daemon.config import Config, OnStop
+from daemon.config import Config, OnStop, load_config
+from daemon.config.changes import needs_restart
 from daemon.cycle.alarms import Alarm
 from daemon.cycle.controller import Controller, CycleResult
 from daemon.cycle.desk_site import DeskSite
@@ -32,7 +35,7 @@ from daemon.cycle.outlet_keeper import OutletKeeper, load_outlets_off
 from daemon.cycle.policy import control_policy, upload_offset_s
 from daemon.cycle.report import LedgerHead, device_counts, state_object, telemetry_object
 from daemon.cycle.uncontrolled_keeper import UncontrolledKeeper, load_uncontrolled
-from daemon.errors import StoreError
+from daemon.errors import ConfigurationError, StoreError
 from daemon.http.app import create_app
 from daemon.http.metrics import Metrics
 from daemon.http.server import HttpServer
@@ -45,8 +48,9 @@ from daemon.mqtt.orders import BrokerOutlet, OrderIntake
 from daemon.mqtt.port import BrokerLink, DeviceBus
 from daemon.mqtt.publisher import Publisher, last_will
 from daemon.mqtt.topics import Topics, client_id, lane_client_id
+from daemon.reloading import Reloader
 from daemon.samples import SampleRecorder
-from daemon.service import Notifier
+from daemon.service import Liveness, Notifier
 from daemon.signing import PrivateKey, PublicKey
 from daemon.store import Store
 from daemon.store.database import Connect
@@ -67,6 +71,15 @@ _PROGRESS = "interval_in_progress"
 _log = structlog.get_logger(__name__)
 
 
+async def config_off_the_loop(path: Path) -> Config:
+    """A configuration, read on a thread of its own: control goes on meanwhile.
+
+    Raises:
+        ConfigurationError: with a line for every mistake.
+    """
+    return await asyncio.to_thread(load_config, path)
+
+
 @dataclass(frozen=True, slots=True)
 class Outside:
     """What is behind the daemon's ports: the real things, or a world in memory."""
@@ -81,6 +94,8 @@ class Outside:
     http: Callable[[Config], httpx2.AsyncClient]
     serve_http: bool
     notifier: Notifier
+    read_config: Callable[[Path], Awaitable[Config]] = config_off_the_loop
+    """For a reload."""
 
 
 def link_over_sockets(entropy: Entropy) -> Callable[[Config, Callable[[], LastWill]], BrokerLink]:
@@ -138,8 +153,10 @@ class SiteDaemon:
         )
         self._fleet = _fleet(devices, self._table, self._lane, outside.entropy, config.modbus_tls)
         self._table.decode_with(self._fleet)
-        self._ready = False
-        self._watched_s = -1e9
+        self._liveness = Liveness(outside.notifier)
+        self._receipted: tuple[tuple[int, int], float] | None = None
+        """The newest receipted record seen, and since when; monotonic."""
+        self.reloader = Reloader(self._read_config, self.reload, self._liveness, outside.clock)
         self._told_state: tuple[Moment, LedgerHead, dict[str, Any]] | None = None
         """Once per cycle and record: many ask."""
 
@@ -297,6 +314,7 @@ class SiteDaemon:
             "intake": self._intake.run(self._desk),
             "desk": self._tick_desk(),
             "flusher": self._flusher.run(),
+            "reloader": self.reloader.run(),
             "cycle": self._loop.run(),
             "recorder": self._recorder.run(),
             "ledger": self._recorder.tend(),
@@ -317,6 +335,25 @@ class SiteDaemon:
             app = create_app(view, self._metrics.registry)
             parts["http"] = HttpServer(app, listen.host, listen.port).run()
         return parts
+
+    async def _read_config(self) -> Config:
+        return await self._outside.read_config(self._config.path)
+
+    def reload(self, config: Config) -> None:
+        """Go by another configuration from the next cycle on. Connections stay.
+
+        Raises:
+            ConfigurationError: it needs a restart; nothing has changed.
+        """
+        problems = needs_restart(self._config, config)
+        if problems:
+            raise ConfigurationError(problems)
+        layout, policy, verifier = SiteLayout.of(config), control_policy(config), verifier_of(config)
+        # Nothing from here on waits or fails: the next cycle finds all of it.
+        self._config = config
+        self._loop.controller.go_by(layout, policy)
+        self._desk.trust(verifier)
+        self._loop.apply(KeysTrusted(frozenset(key.kid for key in config.trust_keys)))
 
     async def _ask_for_upload(self) -> None:
         self._ledger.changed.set()
@@ -412,20 +449,26 @@ class SiteDaemon:
         metrics.cycle_took(max(self._outside.clock.monotonic() - result.moment.monotonic_s, 0.0))
 
     def _notify(self, result: CycleResult) -> None:
-        """Ready after the first cycle; the watchdog is fed by cycles alone, never by disk or broker."""
-        notifier, now_s = self._outside.notifier, result.moment.monotonic_s
-        line = (
-            f"{result.verdict.authority.state.value}: limit {result.verdict.limit_w / 1e6:.3f} MW, "
-            f"{self._ledger.position.backlog} records to deliver"
+        self._liveness.cycled(
+            result.moment.monotonic_s, self._status_line(result), dispatched=result.plan is not None
         )
-        if not self._ready:
-            self._ready = True
-            notifier.ready(line)
-        interval_s = notifier.watchdog_interval_s
-        if interval_s is not None and now_s - self._watched_s >= interval_s / 2:
-            self._watched_s = now_s
-            notifier.watchdog()
-            notifier.status(line)
+
+    def _status_line(self, result: CycleResult) -> str:
+        """State, limit, power, backlog and the age of the last receipt, for `systemctl status`."""
+        verdict, power_w = result.verdict, result.power.watts
+        drawn = "power unknown" if power_w is None else f"draws {power_w / 1e6:.3f} MW"
+        limit = f"limit {verdict.limit_w / 1e6:.3f} MW ({verdict.source.value})"
+        line = f"{verdict.authority.state.value}: {limit}, {drawn}"
+        if self._uplink is None:
+            return line
+        position, now_s = self._ledger.position, result.moment.monotonic_s
+        head = (position.epoch, position.acked_seq)
+        if self._receipted is None or self._receipted[0] != head:
+            # What was receipted before the start is of an age that is not known.
+            self._receipted = (head, now_s if self._receipted is not None else -math.inf)
+        age_s = now_s - self._receipted[1]
+        age = f"{age_s:.0f} s ago" if math.isfinite(age_s) else "none since the start"
+        return f"{line}, {position.backlog} records to deliver, last receipt {age}"
 
 
 def _devices(config: Config) -> list[Device]:

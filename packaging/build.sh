@@ -2,7 +2,7 @@
 # Builds dist/quotawatt_VERSION_ARCH.deb, and beside it what is in it: an SBOM (CycloneDX) and the licences.
 #
 # The wheels come from the index by requirements/run.txt, whose hashes they must have; installing the package needs no
-# network. VERSION=… makes another version of what is staged already.
+# network. ALSO="0.0.1 …" packs the same once more under other versions, to try upgrades with.
 set -eu
 cd "$(dirname "$0")/.."
 python=${DEB_PYTHON:-/usr/bin/python3.11}
@@ -22,6 +22,13 @@ if ! cmp -s packaging/tools.txt $tools/tools.txt; then
     cp packaging/tools.txt $tools/tools.txt
 fi
 
+# Compiled here: the service cannot write there. By content, for a package's times are all alike. Packages may bring
+# files for other Pythons, which this one cannot compile.
+compiled() {
+    $stage/venv/bin/python -m compileall -q -q --invalidation-mode unchecked-hash -s $stage/venv -p /opt/quotawatt \
+        "$@" || true
+}
+
 # What was installed before is used again; the product itself is always laid anew.
 wheels=$stage/venv/lib/python3.11/site-packages
 if ! cmp -s requirements/run.txt $stage/run.txt; then
@@ -36,6 +43,7 @@ if ! cmp -s requirements/run.txt $stage/run.txt; then
     ln -sfn python3.11 $stage/venv/bin/python3
     ln -sfn python3.11 $stage/venv/bin/python
     printf 'home = /usr/bin\ninclude-system-site-packages = false\nversion = 3.11\n' >$stage/venv/pyvenv.cfg
+    compiled $wheels
     cp requirements/run.txt $stage/run.txt
 fi
 rm -rf $wheels/daemon $wheels/drivers $wheels/sim_devices $wheels/quotawatt-*.dist-info build/deb/wheel
@@ -46,12 +54,10 @@ printf '#!/opt/quotawatt/bin/python3\nimport sys\n\nfrom daemon.cli import main\
     >$stage/venv/bin/quotawatt
 chmod 755 $stage/venv/bin/quotawatt
 rm -f $wheels/quotawatt-*.dist-info/direct_url.json $wheels/quotawatt-*.dist-info/RECORD
-# Compiled here: the service cannot write there. By content, for a package's times are all alike.
-$stage/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash -s $stage/venv -p /opt/quotawatt \
-    $wheels || true
+compiled $wheels/daemon $wheels/drivers $wheels/sim_devices
 find $stage/venv -type d -exec chmod 755 {} + -o -type f ! -path '*/bin/*' -exec chmod go=r,u=rw {} +
 
-version=${VERSION:-$($stage/venv/bin/python -c 'import daemon; print(daemon.__version__)')}
+version=$($stage/venv/bin/python -c 'import daemon; print(daemon.__version__)')
 DEB_ARCH=$(dpkg --print-architecture 2>/dev/null || echo amd64)
 name=quotawatt_${version}_$DEB_ARCH
 mkdir -p $out $stage/man $stage/doc
@@ -78,9 +84,14 @@ with open(path, "w") as file:
     json.dump(bom, file, indent=2, sort_keys=True)
     file.write("\n")
 PYTHON
-DEB_VERSION=$version
 DEB_MAINTAINER=${DEB_MAINTAINER:-Quotawatt <quotawatt@localhost>}
-export DEB_VERSION DEB_ARCH DEB_MAINTAINER
-package=$PWD/$out/$name.deb
-(cd $stage && ../tools/bin/nfpm package --config ../../../packaging/nfpm.yaml --packager deb --target "$package" >/dev/null)
-echo "$out/$name.deb"
+export DEB_ARCH DEB_MAINTAINER
+packed() {
+    package=$out/quotawatt_$1_$DEB_ARCH.deb
+    rm -f "$package"
+    (cd $stage && DEB_VERSION=$1 ../tools/bin/nfpm package --config ../../../packaging/nfpm.yaml --packager deb \
+        --target "../../../$package" >/dev/null)
+    echo "$package"
+}
+packed "$version"
+for other in ${ALSO:-}; do packed "$other"; done

@@ -66,10 +66,11 @@ def page(all_entries: list[Entry]) -> str:
 
 _REST = [
     ".SH EXIT STATUS",
-    "0 fine, 1 the check failed, 2 usage, 69 a needed service is unreachable, 77 not permitted, 78 configuration.",
+    "0 fine, 1 the check failed, 2 usage, 69 a needed service is unreachable,",
+    "77 not permitted, 78 configuration.",
     ".SH FILES",
     ".TP\n.I /etc/quotawatt/site.toml\nThe site's configuration; further tables in conf.d/*.toml beside it.",
-    ".TP\n.I /etc/quotawatt/keys\nPrivate keys and passwords, which only root can read; the unit hands them on.",
+    ".TP\n.I /etc/quotawatt/keys\nPrivate keys and passwords, for root only; the unit hands them on.",
     ".TP\n.I /var/lib/quotawatt\nThe ledger and what must survive a restart.",
     ".TP\n.I /usr/share/doc/quotawatt\nThe runbook, drop\\-ins for the unit, alert rules and a dashboard.",
     ".SH SIGNALS",

@@ -51,7 +51,8 @@ async def _serve(config: Config) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, _refuse_reload)
+    # Not to be ended by one that comes before there is something to reload.
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)
     entropy = SystemEntropy()
     daemon = await SiteDaemon.open(
         config,
@@ -67,12 +68,9 @@ async def _serve(config: Config) -> None:
             notifier=Notifier.from_environment(),
         ),
     )
+    loop.add_signal_handler(signal.SIGHUP, daemon.reloader.ask)
     spare_the_search()
     await daemon.run(stop)
-
-
-def _refuse_reload() -> None:
-    _log.warning("a changed configuration needs a restart; set-points are kept over it")
 
 
 async def _open_store(config: Config) -> Store:

@@ -67,6 +67,14 @@ class Controller:
         """The state of authority as last judged."""
         return self.verdict.authority
 
+    def go_by(self, layout: SiteLayout, policy: ControlPolicy) -> None:
+        """Go by other limits, prices and circuits from the next cycle on; the devices are the same."""
+        self.layout, self.policy = layout, policy
+        self.regulation.go_by(policy)
+        self.metering.go_by(layout.instruments)
+        # What was worked out with the old layout is worked out anew.
+        self._look = self._census = self._shares = None
+
     def apply(self, event: Event, now: Moment) -> None:
         """Take what somebody with authority said. The next cycle acts on it."""
         verdict = step(self.authority, event, now, self.policy.authority)

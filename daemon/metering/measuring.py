@@ -95,6 +95,11 @@ class Metering:
         self._learned: Reading | None = None
         self._learned_s: float | None = None
 
+    def go_by(self, instruments: Instruments) -> None:
+        """Go by other limits from now on; the instruments are the same."""
+        self.instruments = instruments
+        self._believable = _believable(instruments)
+
     @property
     def cooling_w(self) -> float:
         """What the cooling draws, as last measured."""

@@ -304,6 +304,7 @@ jwk = {_inline(self.dispatcher.operator.public_jwk())}
                 http=lambda _: httpx2.AsyncClient(transport=self.exchange.transport()),
                 serve_http=False,
                 notifier=Notifier(None),
+                read_config=_read_at_once,
             ),
         )
         self._running = asyncio.create_task(self.daemon.run(self._stop), name="daemon")
@@ -364,6 +365,10 @@ jwk = {_inline(self.dispatcher.operator.public_jwk())}
     def state(self) -> dict[str, Any]:
         """The last `state` that the site published."""
         return self.dispatcher.states[-1]
+
+
+async def _read_at_once(path: Path) -> Config:
+    return load_config(path)
 
 
 def _inline(jwk: Mapping[str, Any]) -> str:

@@ -1,0 +1,75 @@
+"""Reading the configuration anew while the site is held: validated as a whole, then taken in one step."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from daemon.clock import Clock
+from daemon.config import Config
+from daemon.errors import ConfigurationError
+from daemon.service.liveness import Liveness
+
+_log = structlog.get_logger(__name__)
+
+_KEPT = 32
+"""Outcomes that nobody has asked for yet."""
+
+
+class Reloader:
+    """Takes the wish for a reload from a signal or a command; one at a time.
+
+    Args:
+        read: reads and validates the files, off the event loop.
+        take: goes by a configuration from the next cycle on, or raises `ConfigurationError`: nothing changed.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[], Awaitable[Config]],
+        take: Callable[[Config], None],
+        liveness: Liveness,
+        clock: Clock,
+    ) -> None:
+        self._read = read
+        self._take = take
+        self._liveness = liveness
+        self._clock = clock
+        self._wishes: list[str] = []
+        self._outcomes: dict[str, list[str]] = {}
+        self._wake = asyncio.Event()
+
+    def ask(self, wish: str = "") -> None:
+        """Have the configuration read anew; `wish` names who asks for the outcome."""
+        self._wishes.append(wish)
+        self._wake.set()
+
+    def outcome(self, wish: str) -> list[str] | None:
+        """`None` = not yet; no lines = taken; else why not, a line each. Said once."""
+        return self._outcomes.pop(wish, None)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            wishes, self._wishes = self._wishes, []
+            problems = await self._reload()
+            for wish in wishes:
+                if wish:
+                    self._outcomes[wish] = problems
+            for wish in list(self._outcomes)[:-_KEPT]:
+                del self._outcomes[wish]
+
+    async def _reload(self) -> list[str]:
+        self._liveness.reloading(self._clock.monotonic())
+        problems: list[str] = []
+        try:
+            self._take(await self._read())
+        except ConfigurationError as error:
+            problems = error.problems
+            _log.error("reload refused; the configuration stays as it was", problems=problems)
+        else:
+            _log.info("configuration reloaded")
+        self._liveness.reloaded(problems)
+        return problems

@@ -1,0 +1,166 @@
+"""A changed configuration is taken while the site runs, as a whole or not at all."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from daemon.signing import PrivateKey
+from tests.world.loop import VirtualLoop, run_virtual
+from tests.world.virtual_site import VirtualSite
+
+
+def rewritten(folder: Path, change: Callable[[str], str]) -> None:
+    path = folder / "site.toml"
+    before = path.read_text(encoding="utf-8")
+    after = change(before)
+    assert after != before
+    path.write_text(after, encoding="utf-8")
+
+
+def with_value(key: str, value: str) -> Callable[[str], str]:
+    return lambda text: "\n".join(
+        f"{key} = {value}" if line.startswith(f"{key} = ") else line for line in text.split("\n")
+    )
+
+
+def played(folder: Path, story: Callable[[VirtualSite], Awaitable[None]], **options: Any) -> None:
+    """Play a story on a site in virtual time."""
+
+    async def main(loop: VirtualLoop) -> None:
+        async with VirtualSite(loop, folder, **options) as site:
+            await story(site)
+
+    run_virtual(main)
+
+
+async def held(site: VirtualSite, share: float) -> int:
+    """Hold the site at a share of its nameplate."""
+    limit_w = round(share * site.full_w)
+    await site.start()
+    await site.run(20)
+    site.dispatcher.quota((0, limit_w))
+    await site.run(120)
+    assert site.state["limit_w"] == limit_w
+    return limit_w
+
+
+async def reloaded(site: VirtualSite) -> list[str]:
+    """Ask for a reload; what is said to it."""
+    assert site.daemon is not None
+    site.daemon.reloader.ask("test")
+    await site.run(2)
+    outcome = site.daemon.reloader.outcome("test")
+    assert outcome is not None
+    return outcome
+
+
+def test_a_lower_contract_holds_at_once_and_no_poll_is_missed(tmp_path: Path) -> None:
+    async def story(site: VirtualSite) -> None:
+        quota_w = await held(site, 0.8)
+        assert site.daemon is not None
+        counted = dict(site.daemon._fleet.counters())
+        fleet, links = site.daemon._fleet, site.link
+        lower_w = quota_w // 2
+        rewritten(tmp_path, with_value("failsafe_mw", f"{lower_w / 2e6:.6f}"))
+        rewritten(tmp_path, with_value("contract_max_mw", f"{lower_w / 1e6:.6f}"))
+
+        assert await reloaded(site) == []
+        await site.run(60)
+
+        assert site.state["limit_w"] == lower_w
+        assert site.plant.truth.true_power_w <= lower_w
+        assert (site.daemon._fleet, site.link) == (fleet, links)
+        after = site.daemon._fleet.counters()
+        assert {key: after[key] - count for key, count in counted.items() if key != "ok"} == dict.fromkeys(
+            counted.keys() - {"ok"}, 0
+        )
+
+    played(tmp_path, story, racks=0, disobedient_share=0.0)
+
+
+def test_a_key_that_is_taken_out_loses_its_say(tmp_path: Path) -> None:
+    async def story(site: VirtualSite) -> None:
+        await held(site, 0.8)
+        other = PrivateKey.from_seed(b"x" * 32)
+        kid, x = site.dispatcher.key.kid, site.dispatcher.key.public_jwk()["x"]
+        rewritten(tmp_path, lambda text: text.replace(x, other.public_jwk()["x"]).replace(kid, other.kid))
+
+        assert await reloaded(site) == []
+        await site.run(5)
+
+        assert "trust" in {alarm["type"] for alarm in site.state["alarms"]}
+        rev = site.state["quota_rev"]
+        site.dispatcher.quota((0, None))
+        await site.run(5)
+        assert site.state["quota_rev"] == rev
+
+    played(tmp_path, story, racks=0)
+
+
+def test_a_circuit_takes_its_new_limit_and_its_new_loads(tmp_path: Path) -> None:
+    async def story(site: VirtualSite) -> None:
+        await site.start()
+        await site.run(20)
+        site.dispatcher.quota((0, None))
+        await site.run(400)
+        assert site.daemon is not None
+        loads = site.plant.truth.fleet
+        # One that shares its entry in the file with no other.
+        row = loads.index["m-01-03"]
+        first = float(loads.draw_w[row])
+        rewritten(tmp_path, lambda text: _on_circuit(text, "m-01-03") + _TIGHT)
+
+        assert await reloaded(site) == []
+        await site.run(60)
+
+        assert first > 2_500
+        assert float(loads.draw_w[row]) <= 2_000
+        assert site.plant.truth.true_power_w > first
+
+    played(tmp_path, story, racks=0, disobedient_share=0.0)
+
+
+_TIGHT = '\n[[circuits]]\nid = "tight"\nmax_mw = 0.002\n'
+
+
+def _on_circuit(text: str, device: str) -> str:
+    """Hang a device on the circuit `tight`."""
+    entries = text.split("[[devices]]\n")
+    for index, entry in enumerate(entries):
+        lines = entry.splitlines(keepends=True)
+        if f'id = "{device}"\n' in lines:
+            kept = [line for line in lines if not line.startswith("circuit = ")]
+            kept.insert(kept.index(f'id = "{device}"\n'), 'circuit = "tight"\n')
+            entries[index] = "".join(kept)
+    return "[[devices]]\n".join(entries)
+
+
+def test_a_broken_file_changes_nothing(tmp_path: Path) -> None:
+    async def story(site: VirtualSite) -> None:
+        quota_w = await held(site, 0.6)
+        rewritten(tmp_path, with_value("contract_max_mw", "0.001"))
+
+        (problem,) = await reloaded(site)
+        await site.run(20)
+
+        assert "site.failsafe_mw: is" in problem
+        assert site.state["limit_w"] == quota_w
+
+    played(tmp_path, story, racks=0)
+
+
+def test_what_needs_a_restart_is_refused_whole(tmp_path: Path) -> None:
+    async def story(site: VirtualSite) -> None:
+        quota_w = await held(site, 0.6)
+        rewritten(tmp_path, with_value("contract_max_mw", f"{quota_w / 2e6:.6f}"))
+        rewritten(tmp_path, with_value("failsafe_mw", f"{quota_w / 4e6:.6f}"))
+        rewritten(tmp_path, with_value("interval_s", "900"))
+
+        problems = await reloaded(site)
+        await site.run(20)
+
+        (problem,) = problems
+        assert "site.toml: site.interval_s: has changed; restart" in problem
+        assert (site.state["limit_w"], site.state["limit_source"]) == (quota_w, "quota")
+
+    played(tmp_path, story, racks=0)

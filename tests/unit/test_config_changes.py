@@ -1,0 +1,78 @@
+"""Which changes of the configuration a running daemon takes, and which it refuses with a reason."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from daemon.config import Config, load_config
+from daemon.config.changes import needs_restart
+from tests.world.site_files import GOOD, write_site
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return load_config(write_site(tmp_path), {})
+
+
+def changed(tmp_path: Path, old: str, new: str) -> Config:
+    assert old in GOOD
+    return load_config(write_site(tmp_path, GOOD.replace(old, new)), {})
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("contract_max_mw = 25.0", "contract_max_mw = 24.0"),
+        ("failsafe_mw = 5.0", "failsafe_mw = 4.0"),
+        ("[keys]", "[control]\nlease_timeout_s = 60\n[keys]"),
+        ("[keys]", "[economics]\ngpu_per_hour = 3.0\n[keys]"),
+        ("max_mw = 12.5", "max_mw = 11"),
+        ('role = "operator"', 'role = "engineer"'),
+        ("[keys]", "# nothing but a comment\n[keys]"),
+    ],
+)
+def test_limits_control_prices_keys_and_circuits_are_taken(
+    tmp_path: Path, config: Config, old: str, new: str
+) -> None:
+    assert needs_restart(config, changed(tmp_path, old, new)) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ('id = "lhe-01"', 'id = "lhe-02"', "site.id"),
+        ("interval_s = 300", "interval_s = 900", "site.interval_s"),
+        ('state_dir = "state"', 'state_dir = "other"', "site.state_dir"),
+        ("broker.example", "broker2.example", "mqtt"),
+        ("https://exchange.example/", "https://exchange2.example/", "settlement"),
+        ("[keys]", '[http]\nlisten = "127.0.0.1:8490"\n[keys]', "http.listen"),
+    ],
+)
+def test_what_the_daemon_stands_on_needs_a_restart(
+    tmp_path: Path, config: Config, old: str, new: str, key: str
+) -> None:
+    (line,) = needs_restart(config, changed(tmp_path, old, new))
+
+    assert line.startswith(f"{tmp_path}/site.toml: {key}: has changed; restart the service for that")
+
+
+def test_devices_are_named(config: Config) -> None:
+    first, second, *others = config.devices
+    moved = replace(second, period_s=7.0)
+
+    (removed,) = needs_restart(config, replace(config, devices=(first, *others)))
+    (period,) = needs_restart(config, replace(config, devices=(first, moved, *others)))
+    (order,) = needs_restart(config, replace(config, devices=(second, first, *others)))
+    (many,) = needs_restart(config, replace(config, devices=(first, second)))
+
+    assert f"devices: {second.id} were removed; restart" in removed
+    assert f"devices: {second.id} were changed; restart" in period
+    assert "devices: are in another order; restart" in order
+    assert f"and {len(others) - 3} more were removed" in many
+
+
+def test_a_device_may_hang_on_another_circuit(config: Config) -> None:
+    loads = [replace(device, circuit="feeder-1") for device in config.devices]
+
+    assert needs_restart(config, replace(config, devices=tuple(loads))) == []
