@@ -444,6 +444,9 @@ class SiteDaemon:
         metrics.poll_lagged(self._fleet.poll_lag_s())
         metrics.messages_refused(self._refused)
         metrics.messages_dropped(self._intake.dropped)
+        if isinstance(self._lane, DeviceLane):
+            metrics.device_messages_dropped(self._lane.dropped)
+        metrics.alarms(alarm["type"] for alarm in self._loop.alarms.standing())
         metrics.over_limit(self._loop.over_limit_s)
         metrics.ledger(head.seq, head.acked_seq)
         metrics.cycle_took(max(self._outside.clock.monotonic() - result.moment.monotonic_s, 0.0))

@@ -67,7 +67,13 @@ class Metrics:
         self._dropped = _Totals(
             "quotawatt_messages_dropped", "Messages that came faster than they could be taken.", ("topic",)
         )
-        for totals in (self._over, self._polls, self._refused, self._dropped):
+        self._lane_dropped = _Totals(
+            "quotawatt_device_messages_dropped",
+            "Messages of and to MQTT devices that were not passed on.",
+            ("reason",),
+        )
+        self._alarms = Gauge("quotawatt_alarms", "Alarms that stand, by type.", ["type"], registry=registry)
+        for totals in (self._over, self._polls, self._refused, self._dropped, self._lane_dropped):
             registry.register(totals)
         self._over.values[()] = 0.0
         self._power.set(_ABSENT)
@@ -114,6 +120,16 @@ class Metrics:
     def messages_dropped(self, totals: Mapping[Lane, int]) -> None:
         """Messages by topic, since the start, for which there was no room or no time."""
         self._dropped.values = {(lane.value,): float(count) for lane, count in totals.items()}
+
+    def device_messages_dropped(self, totals: Mapping[str, int]) -> None:
+        """Messages of and to MQTT devices by reason, since the start."""
+        self._lane_dropped.values = {(reason,): float(count) for reason, count in totals.items()}
+
+    def alarms(self, standing: Iterable[str]) -> None:
+        """The types of the alarms that stand, one for each; those that have ended have no sample."""
+        self._alarms.clear()
+        for kind in standing:
+            self._alarms.labels(kind).inc()
 
     def ledger(self, seq: int, acked_seq: int) -> None:
         """Newest record and newest receipted record of the epoch."""
