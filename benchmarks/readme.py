@@ -42,7 +42,8 @@ def _row(finding: Finding, figure: Figure, *, is_first: bool) -> str:
 
 
 def _files(folder: Path) -> Sequence[Path]:
-    return sorted(folder.glob("*.json"))
+    """Those that hold findings; what else a benchmark leaves there is a list of its runs."""
+    return [path for path in sorted(folder.glob("*.json")) if path.read_bytes().lstrip().startswith(b"{")]
 
 
 def main() -> int:
