@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -19,8 +20,8 @@ from daemon.signing import BadSignatureError, MalformedError, PublicKey, loads, 
 
 CONNECT_S = 8.0
 """Both versions of MQTT are tried in it."""
-LAST_ANSWER_S = 330.0
-"""A site gives a command up after 300 s, and says so."""
+LAST_ANSWER_S = 930.0
+"""A site gives a command up after 300 s, a restart after 900 s, and says so."""
 
 
 class SilenceError(QuotawattError):
@@ -40,25 +41,41 @@ class Heard:
         return Status(self.claims["status"])
 
 
-def broker(url: str) -> Mqtt:
+@dataclass(frozen=True, slots=True)
+class TlsNames:
+    """Files for a broker behind TLS; `None` = the system's authorities, no certificate of our own."""
+
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+
+
+def broker(url: str, files: TlsNames = TlsNames()) -> Mqtt:
     """The broker at `mqtt://[user[:password]@]host[:port]` or `mqtts://…`.
 
     Raises:
-        ValueError: it is no such URL.
+        ValueError: it is no such URL, or the files do not fit it.
     """
     parts = urlsplit(url)
     if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname:
         raise ValueError(f"{url!r} is no broker; mqtt://host:1883 or mqtts://host:8883 would be right")
     tls = parts.scheme == "mqtts"
+    if not tls and files != TlsNames():
+        raise ValueError(f"{url!r} is not encrypted; --ca, --cert and --cert-key are for mqtts://")
+    if (files.cert is None) is not (files.key is None):
+        raise ValueError("--cert and --cert-key go together")
+    missing = [path for path in (files.ca, files.cert, files.key) if path is not None and not path.is_file()]
+    if missing:
+        raise ValueError(f"{missing[0]}: there is no such file")
     return Mqtt(
         host=parts.hostname,
         port=parts.port or (8883 if tls else 1883),
         tls=tls,
         username=None if parts.username is None else unquote(parts.username),
         password=None if parts.password is None else unquote(parts.password),
-        ca=None,
-        cert=None,
-        key=None,
+        ca=files.ca,
+        cert=files.cert,
+        key=files.key,
         protocol=MqttProtocol.AUTO,
     )
 

@@ -3,13 +3,15 @@
 import asyncio
 import json
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
-from daemon.cli.conversation import Heard, SilenceError, broker, connected, converse, put
+from daemon.cli.conversation import Heard, SilenceError, TlsNames, broker, connected, converse, put
 from daemon.cli.exits import Exit
 from daemon.clock import SystemClock, SystemEntropy
 from daemon.commands.claims import schedule_of
@@ -40,6 +42,9 @@ SiteKeyFile = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the signed message and send nothing.")]
+Ca = Annotated[Path | None, typer.Option("--ca", metavar="FILE", help="Whose certificate the broker has.")]
+Cert = Annotated[Path | None, typer.Option("--cert", metavar="FILE", help="Our certificate for the broker.")]
+CertKey = Annotated[Path | None, typer.Option("--cert-key", metavar="FILE", help="Its private key.")]
 FirstAnswer = Annotated[float, typer.Option("--timeout", metavar="S", help="Wait so long for an answer.")]
 
 
@@ -47,11 +52,19 @@ class _Desk:
     """Everything that the three commands share."""
 
     def __init__(
-        self, mqtt: str, site: str, key: Path, site_key: Path | None, *, as_json: bool, dry_run: bool
+        self,
+        mqtt: str,
+        site: str,
+        key: Path,
+        site_key: Path | None,
+        *,
+        as_json: bool,
+        dry_run: bool,
+        tls: TlsNames = TlsNames(),
     ) -> None:
         only_errors()
         try:
-            self.broker = broker(mqtt)
+            self.broker = broker(mqtt, tls)
             self.sender = Sender(PrivateKey.load(key), site, SystemClock(), SystemEntropy())
             self.site_key = None if site_key is None else PublicKey.load(site_key)
         except (ValueError, KeyFileError) as error:
@@ -97,8 +110,11 @@ class _Desk:
         doubt = "" if heard.verified else " (not verified: no --site-key)"
         words = ": ".join(str(said[name]) for name in ("reason", "detail") if name in said)
         print(f"{heard.status}{doubt}{': ' + words if words else ''}")
-        if said.get("result"):
-            print(json.dumps(said["result"], indent=2))
+        result = said.get("result")
+        if result and "uncontrolled_w" in result and "loads" in result:
+            Console(width=None if sys.stdout.isatty() else 100).print(_plan_table(result))
+        elif result:
+            print(json.dumps(result, indent=2))
 
 
 @app.command("quota")
@@ -109,6 +125,9 @@ def quota(
     site: SiteId,
     key: KeyFile,
     site_key: SiteKeyFile = None,
+    ca: Ca = None,
+    cert: Cert = None,
+    cert_key: CertKey = None,
     as_json: AsJson = False,
     dry_run: DryRun = False,
     timeout: FirstAnswer = 10.0,
@@ -118,7 +137,9 @@ def quota(
     Example: quotawatt send quota --rev 7 --file schedule.json --mqtt mqtt://localhost --site lhe-01
     --key dispatch.jwk --site-key site.pub.jwk
     """
-    desk = _Desk(mqtt, site, key, site_key, as_json=as_json, dry_run=dry_run)
+    desk = _Desk(
+        mqtt, site, key, site_key, as_json=as_json, dry_run=dry_run, tls=TlsNames(ca, cert, cert_key)
+    )
     desk.deliver(desk.sender.quota(rev, _schedule(file)), [Lane.QUOTA], timeout)
 
 
@@ -129,10 +150,13 @@ def lease(
     site: SiteId,
     key: KeyFile,
     every: Annotated[
-        float | None,
-        typer.Option("--every", metavar="S", min=0.1, help="Go on, every S seconds."),
+        str | None,
+        typer.Option("--every", metavar="S", help="Go on, every S seconds: 10 or 10s."),
     ] = None,
     site_key: SiteKeyFile = None,
+    ca: Ca = None,
+    cert: Cert = None,
+    cert_key: CertKey = None,
     as_json: AsJson = False,
     dry_run: DryRun = False,
 ) -> None:
@@ -140,11 +164,14 @@ def lease(
 
     Example: quotawatt send lease --rev 7 --every 5 --mqtt mqtt://localhost --site lhe-01 --key dispatch.jwk
     """
-    desk = _Desk(mqtt, site, key, site_key, as_json=as_json, dry_run=dry_run)
+    desk = _Desk(
+        mqtt, site, key, site_key, as_json=as_json, dry_run=dry_run, tls=TlsNames(ca, cert, cert_key)
+    )
+    every_s = None if every is None else _seconds(every)
     if dry_run:
         desk.show(desk.sender.lease(rev))
         return
-    sent = _run(_beat(desk.broker, desk.topics, desk.sender, rev, every))
+    sent = _run(_beat(desk.broker, desk.topics, desk.sender, rev, every_s))
     print(json.dumps({"sent": sent}) if as_json else "sent")
 
 
@@ -162,6 +189,9 @@ def cmd(
         int | None, typer.Option("--expect-rev", help="Only if the site holds this revision; 0 = none.")
     ] = None,
     site_key: SiteKeyFile = None,
+    ca: Ca = None,
+    cert: Cert = None,
+    cert_key: CertKey = None,
     as_json: AsJson = False,
     dry_run: DryRun = False,
     timeout: FirstAnswer = 10.0,
@@ -171,7 +201,9 @@ def cmd(
     Example: quotawatt send cmd hold --args '{"limit_w": 5000000, "reason": "crane"}'
     --mqtt mqtt://localhost --site lhe-01 --key operator.jwk --site-key site.pub.jwk
     """
-    desk = _Desk(mqtt, site, key, site_key, as_json=as_json, dry_run=dry_run)
+    desk = _Desk(
+        mqtt, site, key, site_key, as_json=as_json, dry_run=dry_run, tls=TlsNames(ca, cert, cert_key)
+    )
     roles = [Role.OPERATOR, Role.ENGINEER, Role.DISPATCHER] if role is None else [role]
     lanes = [Lane.of_commands(each) for each in roles]
     message = desk.sender.command(op, _object(args), lane=lanes[0], expect_rev=expect_rev)
@@ -227,6 +259,34 @@ def _object(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise _usage('--args: an object like {"limit_w": 5000000} would be right')
     return value
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text.removesuffix("s"))
+    except ValueError:
+        seconds = 0.0
+    if not 0.1 <= seconds <= 3600:
+        raise _usage(f"--every {text}: 0.1 to 3600 seconds, like 10 or 10s, would be right")
+    return seconds
+
+
+def _plan_table(plan: Mapping[str, Any]) -> Table:
+    """The result of `plan` for people."""
+    table = Table("under a limit of", _mw(plan["limit_w"]), box=None, title_justify="left")
+    loads = plan["loads"]
+    table.add_row("what cannot be ordered draws", _mw(plan["uncontrolled_w"]))
+    table.add_row("kept as a margin", _mw(plan["margin_w"]))
+    table.add_row("left for loads", _mw(plan["target_w"]))
+    table.add_row("loads", f"{loads['off']} off, {loads['reduced']} reduced, {loads['full']} full")
+    table.add_row("lowest that can be reached", _mw(plan["lowest_w"]))
+    table.add_row("the limit is", "reached" if plan["reached"] else "NOT reached")
+    table.add_row("after about", f"{plan['seconds']} s")
+    return table
+
+
+def _mw(watts: int | None) -> str:
+    return "not known" if watts is None else f"{watts / 1e6:.3f} MW"
 
 
 def _usage(problem: str) -> typer.Exit:

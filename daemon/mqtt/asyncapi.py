@@ -129,8 +129,9 @@ def _signed(typ: str, schema: str, most: int | None, summary: str) -> dict[str, 
 
 def _schemas() -> dict[str, Any]:
     found: dict[str, Any] = {}
-    said_by_it = [model for models, _ in _SAID.values() for model in models]
-    for model in (claims.LeaseClaims, claims.Entry, said.AnswerClaims, *said_by_it):
+    models: list[type[BaseModel]] = [claims.LeaseClaims, claims.Entry, said.AnswerClaims]
+    models += [model for described, _ in _SAID.values() for model in described]
+    for model in models:
         found[model.__name__] = _schema(found, model)
     quota = _schema(found, claims.QuotaClaims)
     quota["properties"]["schedule"] = {

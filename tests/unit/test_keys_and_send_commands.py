@@ -1,12 +1,15 @@
 """`quotawatt keys` and `quotawatt send` where no broker is needed: files, mistakes, dry runs."""
 
+import io
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from daemon.cli.send import _plan_table
 from daemon.signing import PrivateKey, PublicKey, loads, parse, verify
 
 QUOTAWATT = str(Path(sys.executable).with_name("quotawatt"))
@@ -88,3 +91,50 @@ def test_a_mistake_is_a_line_and_exit_code_2(tmp_path: Path, words: tuple[str, .
     assert sent.returncode == 2
     assert says in sent.stderr
     assert "Traceback" not in sent.stderr
+
+
+@pytest.mark.usefixtures("key")
+@pytest.mark.parametrize(("every", "code"), [("10", 0), ("10s", 0), ("0", 2), ("soon", 2)])
+def test_a_lease_is_sent_every_so_many_seconds(tmp_path: Path, every: str, code: int) -> None:
+    sent = run("send", "lease", "--rev", "7", "--every", every, *SEND, "--dry-run", folder=tmp_path)
+    assert sent.returncode == code
+    assert code == 0 or "like 10 or 10s" in sent.stderr
+
+
+@pytest.mark.usefixtures("key")
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--ca", "op.pub.jwk"), "not encrypted"),
+        (("--mqtt", "mqtts://127.0.0.1", "--cert", "op.pub.jwk"), "--cert and --cert-key go together"),
+        (("--mqtt", "mqtts://127.0.0.1", "--ca", "gone.pem"), "gone.pem: there is no such file"),
+    ],
+)
+def test_files_for_tls_that_do_not_fit_are_a_mistake(
+    tmp_path: Path, words: tuple[str, ...], says: str
+) -> None:
+    sent = run("send", "cmd", "ping", *SEND, *words, folder=tmp_path)
+    assert sent.returncode == 2
+    assert says in sent.stderr
+
+
+def test_a_plan_is_shown_as_a_table() -> None:
+    plan = {
+        "limit_w": 5_000_000,
+        "target_w": 4_600_000,
+        "uncontrolled_w": 370_000,
+        "margin_w": 30_000,
+        "lowest_w": None,
+        "reached": False,
+        "loads": {"off": 7, "reduced": 1, "full": 200},
+        "seconds": 21,
+    }
+    console = Console(width=80, file=io.StringIO())
+    console.print(_plan_table(plan))
+    assert isinstance(console.file, io.StringIO)
+    lines = [" ".join(line.split()) for line in console.file.getvalue().splitlines()]
+    assert lines[0] == "under a limit of 5.000 MW"
+    assert "left for loads 4.600 MW" in lines
+    assert "loads 7 off, 1 reduced, 200 full" in lines
+    assert "lowest that can be reached not known" in lines
+    assert "the limit is NOT reached" in lines

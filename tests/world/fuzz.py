@@ -13,9 +13,7 @@ from tests.world.order_fuzz import OrderFuzzError, fuzz_orders
 
 def main() -> int:
     """Fuzz the line, then a fleet, then the verifier of orders."""
-    parser = argparse.ArgumentParser(
-        description="Feed the drivers and the verifier what nobody should send."
-    )
+    parser = argparse.ArgumentParser(description="Feed the drivers and the verifier what nobody should send.")
     parser.add_argument("--cases", type=int, default=1_000_000, help="answers to one line")
     parser.add_argument("--seconds", type=float, default=3600, help="virtual time of a fleet")
     parser.add_argument("--orders", type=int, default=1_000_000, help="bent orders")
