@@ -134,8 +134,12 @@ clean:
 
 # --- as a service (packaging/, systemd/) ---
 
-.PHONY: deb service-test soak
+.PHONY: deb service-test
 
 # dist/quotawatt_VERSION_ARCH.deb with its SBOM and its licences.
 deb:
 	@packaging/build.sh
+
+# As root: Debian 12 with systemd as PID 1, and the package in it.
+service-test: $(VENV)/.test mosquitto
+	@tests/service/run.sh $(ARGS)

@@ -1,0 +1,153 @@
+"""The installed service under a real systemd, from the first installation on.
+
+One machine is booted for all; the tests run in this order, and each leaves the service as it found it.
+"""
+
+import asyncio
+import json
+import re
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.service.installed_site import STATE_MIB, UNIT, InstalledSite, installed_site
+from tests.world.daemon_child import ROOT
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
+
+PREVIOUS = "0.0.1"
+CONTRACT, QUOTA, LOWER = 1.1, 0.6, 0.45
+"""As shares of the plant's power at full load."""
+WATCHDOG_S = 4
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[InstalledSite]:
+    async with installed_site(tmp_path_factory.mktemp("site")) as started:
+        yield started
+
+
+def package(version: str) -> Path:
+    (found,) = (ROOT / "dist").glob(f"quotawatt_{version}_*.deb")
+    return found
+
+
+async def install(site: InstalledSite, version: str) -> None:
+    shutil.copy(package(version), site.machine.root / "root/quotawatt.deb")
+    # No index and no network: what is not in the file is not there.
+    await site.machine.done("apt-get", "install", "-y", "/root/quotawatt.deb", within_s=90)
+
+
+async def test_it_installs_without_a_network_and_starts_nothing(site: InstalledSite) -> None:
+    await site.machine.done("mkdir", "-m", "0700", "-p", "/var/lib/private")
+    await site.machine.done(
+        "mount", "-t", "tmpfs", "-o", f"size={STATE_MIB}m,mode=0700", "state", "/var/lib/private"
+    )
+
+    await install(site, PREVIOUS)
+
+    assert (await site.machine.shown(UNIT, "ActiveState"))["ActiveState"] == "inactive"
+    said = await site.machine.done("quotawatt", "--version")
+    assert said.startswith("quotawatt ")
+
+
+async def test_a_mistake_at_the_start_ends_it_once_and_shows_the_cure(site: InstalledSite) -> None:
+    site.hand_over_key()
+    site.configure_service(interval_s="7")
+
+    started = await site.machine.run("systemctl", "start", UNIT)
+
+    assert started.code != 0
+    await asyncio.sleep(3)
+    shown = await site.machine.shown(UNIT, "ExecMainStatus", "NRestarts", "ActiveState")
+    assert shown == {"ExecMainStatus": "78", "NRestarts": "0", "ActiveState": "failed"}
+    screen = (await site.machine.run("systemctl", "status", "--no-pager", "-l", UNIT)).out
+    assert "/etc/quotawatt/site.toml: site.interval_s: is 7, which does not divide 86400; write 60" in screen
+    assert len(screen.splitlines()) <= 24
+
+
+async def test_a_key_that_anybody_can_read_is_refused_with_the_cure(site: InstalledSite) -> None:
+    site.configure_service()
+    keys = site.machine.root / "etc/quotawatt/keys"
+    keys.chmod(0o755)
+    (keys / "site.jwk").chmod(0o644)
+
+    await site.machine.run("systemctl", "start", UNIT)
+
+    screen = (await site.machine.run("systemctl", "status", "--no-pager", "-l", UNIT)).out
+    assert "chmod 600 /etc/quotawatt/keys/site.jwk" in screen
+    assert "code=exited, status=78" in screen
+    keys.chmod(0o700)
+    (keys / "site.jwk").chmod(0o600)
+    await site.machine.done("systemctl", "reset-failed", UNIT)
+
+
+async def test_it_is_active_when_it_says_so(site: InstalledSite) -> None:
+    drop_in = site.machine.root / "etc/systemd/system/quotawatt.service.d/test.conf"
+    drop_in.parent.mkdir(parents=True)
+    drop_in.write_text(f"[Service]\nWatchdogSec={WATCHDOG_S}\nRestartSec=1\n", encoding="ascii")
+    await site.machine.done("systemctl", "daemon-reload")
+    site.dispatch.leasing = True
+    await site.dispatch.quota((0, site.share_w(QUOTA)))
+
+    await site.machine.done("systemctl", "enable", "--now", UNIT)
+
+    assert (await site.machine.shown(UNIT, "Type", "ActiveState", "SubState")) == {
+        "Type": "notify",
+        "ActiveState": "active",
+        "SubState": "running",
+    }
+    assert "limit" in await site.status()
+
+
+async def test_it_runs_as_a_user_of_its_own_in_its_sandbox(site: InstalledSite) -> None:
+    pid = await site.main_pid()
+    status = await site.machine.done("cat", f"/proc/{pid}/status")
+
+    uid = re.search(r"^Uid:\t(\d+)\t(\d+)\t(\d+)\t(\d+)$", status, re.MULTILINE)
+    assert uid is not None
+    assert len(set(uid.groups())) == 1
+    assert int(uid[1]) >= 1000
+    assert re.search(r"^CapEff:\t0+$", status, re.MULTILINE)
+    assert re.search(r"^NoNewPrivs:\t1$", status, re.MULTILINE)
+    assert re.search(r"^Seccomp:\t2$", status, re.MULTILINE)
+    exposure = await site.machine.done("systemd-analyze", "security", "--offline=true", UNIT)
+    assert float(exposure.split("Overall exposure level for")[1].split()[1]) <= 1.1
+    verified = await site.machine.run("systemd-analyze", "verify", "--man=no", UNIT)
+    # Unknown keys are only warned about.
+    assert (verified.code, verified.err) == (0, "")
+
+
+async def test_its_key_is_readable_by_it_alone(site: InstalledSite) -> None:
+    credential = f"/run/credentials/{UNIT}/keys_site.jwk"
+    pid = await site.main_pid()
+    uid = (await site.machine.done("stat", "-c", "%u", f"/proc/{pid}")).strip()
+
+    for user, may in ((uid, True), ("65534", False)):
+        as_user = ("setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--no-new-privs")
+        for file, readable in ((credential, may), ("/etc/quotawatt/keys/site.jwk", False)):
+            assert ((await site.machine.run(*as_user, "cat", file)).code == 0) is readable, (user, file)
+    environ = await site.machine.done("cat", f"/proc/{pid}/environ")
+    secret = json.loads((site.folder / "site.jwk").read_text(encoding="ascii"))["d"]
+    assert secret not in environ
+
+
+async def test_it_holds_the_quota(site: InstalledSite) -> None:
+    await site.steady(site.share_w(QUOTA))
+
+
+async def test_a_reload_takes_a_good_file(site: InstalledSite) -> None:
+    pid = await site.main_pid()
+    lower_mw = site.share_w(LOWER) / 1e6
+
+    site.configure_service(contract_max_mw=f"{lower_mw:.6f}", failsafe_mw=f"{lower_mw / 2:.6f}")
+    await site.machine.done("systemctl", "reload", UNIT)
+
+    await site.steady(round(lower_mw * 1e6))
+    site.configure_service()
+    await site.machine.done("systemctl", "reload", UNIT)
+    await site.steady(site.share_w(QUOTA))
+    assert await site.main_pid() == pid
