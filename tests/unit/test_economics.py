@@ -40,19 +40,25 @@ def test_a_hash_has_a_price_by_the_day_or_by_the_terahash(tmp_path: Path) -> Non
         ),
         (
             "hash_per_ths_day = 0\ngpu_per_hour = 0",
-            "economics.hash_per_ths_day: is 0, as gpu_per_hour is: no load is worth anything; "
-            "write a price above 0 for one of them",
+            (
+                "economics.hash_per_ths_day: is 0, as gpu_per_hour is: no load is worth anything; "
+                "write a price above 0 for one of them"
+            ),
         ),
         (
             "hash_per_ths_day = -1",
-            "economics.hash_per_ths_day: is -1; "
-            "write the price of 1 TH/s for a day, such as 0.05: a number from 0, in any currency: "
-            "only ratios count",
+            (
+                "economics.hash_per_ths_day: is -1; "
+                "write the price of 1 TH/s for a day, such as 0.05: a number from 0, in any currency: "
+                "only ratios count"
+            ),
         ),
         (
             'currency = "euro"',
-            'economics.currency: is "euro"; '
-            'write what the prices are in, three capital letters such as "USD", or leave it out',
+            (
+                'economics.currency: is "euro"; '
+                'write what the prices are in, three capital letters such as "USD", or leave it out'
+            ),
         ),
     ],
 )
