@@ -1,5 +1,7 @@
 """`python -m benchmarks.control.campaign SCENARIO`: long plays of the whole daemon, judged second by second.
 
+`plants` is the pure core against 30,000 loads of the mixed fleet instead.
+
 What was found so far is in build/bench/ after every piece, so that a play that is ended early counts too.
 """
 
@@ -13,9 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.control.holding import long_play
 from benchmarks.control.whole import quiet
 from benchmarks.figures import FOLDER
 from sim_devices.scenario import ScenarioDocument, load_scenario
+from tests.world.array_site import ArraySite
 from tests.world.judge import Violation
 from tests.world.loop import VirtualLoop, run_virtual
 from tests.world.world import World
@@ -23,6 +27,7 @@ from tests.world.world import World
 SCENARIOS = Path(__file__).resolve().parent.parent.parent / "tests" / "scenarios"
 DAY_S = 86_400.0
 PIECE_S = 3_600.0
+PLANTS = "plants"
 
 
 @dataclass
@@ -92,6 +97,31 @@ def _take(progress: Progress, world: World, told: int) -> int:
     return len(judge.violations)
 
 
+def play_plants(seed: int, seconds: float, loads: int) -> Progress:
+    """Play the pure core against many loads, and say every step of the limit what was found."""
+    progress = Progress(PLANTS, seed)
+
+    def tell(site: ArraySite, cpu_s: float) -> None:
+        judge = site.judge
+        progress.played_s, progress.cpu_s, progress.minutes = site.model_s, cpu_s, judge.minutes
+        progress.switches, progress.writes, progress.trace = site.switches, site.writes, judge.trace
+        start_s = judge.course.wall_s[0]
+        for violation in judge.violations[len(progress.violations) :]:
+            found = {"at_s": violation.wall_s - start_s, "what": violation.what, "watts": violation.watts}
+            progress.violations.append(found)
+            print(f"  seed {seed}: {found}", flush=True)
+        progress.write()
+        print(
+            f"{loads:,} loads, seed {seed}: {progress.played_s / 3600:.2f} h, "
+            f"{progress.speed:.0f} × real time, {progress.minutes} minutes judged, "
+            f"{len(judge.violations)} above",
+            flush=True,
+        )
+
+    long_play(seed, loads=loads, seconds=seconds, tell=tell)
+    return progress
+
+
 def _minutes(violations: list[Violation]) -> list[Violation]:
     return [each for each in violations if each.what.startswith("minute")]
 
@@ -107,15 +137,23 @@ def main() -> None:
     parser.add_argument("scenario", help="a name in tests/scenarios, or a file")
     parser.add_argument("--seeds", default="1", help="3, or 1-20")
     parser.add_argument("--days", type=float, default=7.0)
+    parser.add_argument("--loads", type=int, default=30_000, help=f"of {PLANTS}; 30000")
     asked = parser.parse_args()
     quiet()
-    file = Path(asked.scenario)
+    if asked.scenario == PLANTS:
+        found = [play_plants(seed, asked.days * DAY_S, asked.loads) for seed in _seeds(asked.seeds)]
+    else:
+        found = _play_file(asked.scenario, asked.seeds, asked.days * DAY_S)
+    if any(each.violations for each in found):
+        raise SystemExit(1)
+
+
+def _play_file(name: str, seeds: str, seconds: float) -> list[Progress]:
+    file = Path(name)
     if not file.suffix:
         file = SCENARIOS / f"{file}.toml"
     scenario = load_scenario(file)
-    found = [play(scenario, file.stem, seed, asked.days * DAY_S) for seed in _seeds(asked.seeds)]
-    if any(each.violations for each in found):
-        raise SystemExit(1)
+    return [play(scenario, file.stem, seed, seconds) for seed in _seeds(seeds)]
 
 
 if __name__ == "__main__":
