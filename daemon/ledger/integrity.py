@@ -113,8 +113,8 @@ class Audit:
 
     async def step(
         self, rows: Rows, epochs: Sequence[EpochState], site: str, keys: Sequence[PublicKey]
-    ) -> None:
-        """Verify the next `SLICE` records.
+    ) -> bool:
+        """Verify the next `SLICE` records; `False` if these were the last.
 
         Raises:
             LedgerDamagedError: they are not what was signed.
@@ -123,7 +123,7 @@ class Audit:
         due = [state for state in epochs if state.epoch >= max(passed, self._epoch)]
         if not due:
             self._epoch = self._seq = 0
-            return
+            return False
         state = due[0]
         if state.epoch != self._epoch:
             self._epoch, self._seq = state.epoch, 0
@@ -134,3 +134,4 @@ class Audit:
             self._epoch, self._seq = state.epoch + 1, 0
         else:
             self._seq = run[-1].seq
+        return True

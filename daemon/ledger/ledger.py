@@ -166,18 +166,19 @@ class Ledger:
 
     # --- is it what was signed? ---
 
-    async def audit(self) -> None:
-        """Verify the next records of the whole ledger, some milliseconds' worth.
+    async def audit(self) -> bool:
+        """Verify the next records of the whole ledger, some milliseconds' worth; `False` if it is through.
 
         Raises:
             StoreError: it cannot be read.
         """
         if self.damage is not None:
-            return
+            return False
         try:
-            await self._audit.step(self._store, self._epochs, self.site, self._keys)
+            return await self._audit.step(self._store, self._epochs, self.site, self._keys)
         except LedgerDamagedError as error:
             await self._freeze(str(error))
+            return False
 
     async def prune(self) -> bool:
         """Delete some receipted records of more than 400 days ago; `True` if there may be more.

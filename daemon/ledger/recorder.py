@@ -21,6 +21,9 @@ PROGRESS_S = 10.0
 PRUNE_EVERY_S = 3600.0
 """Between two looks for records that are old enough to be deleted."""
 
+AUDIT_EVERY_S = 3600.0
+"""From the end of an audit to the next: a small ledger is not verified again and again."""
+
 TEND_S = 1.0
 """Between two looks at the ledger: the audit of 2 million records takes half a day."""
 
@@ -44,6 +47,7 @@ class Recorder:
         self._keeper = keeper
         self._kept_s = -math.inf
         self._pruned_ago_s = 0.0
+        self._audited_ago_s = AUDIT_EVERY_S
         self._ledger = ledger
         self._builder = builder
         self._waiting: deque[Finished] = deque()
@@ -91,11 +95,17 @@ class Recorder:
         while True:
             try:
                 await self._ledger.heed_operator()
-                await self._ledger.audit()
+                await self._audit()
                 await self._prune()
             except StoreError as error:
                 _log.debug("the ledger is not tended", error=str(error))
             await asyncio.sleep(TEND_S)
+
+    async def _audit(self) -> None:
+        """At the start and every hour, and on until it is through."""
+        self._audited_ago_s += TEND_S
+        if self._audited_ago_s >= AUDIT_EVERY_S and not await self._ledger.audit():
+            self._audited_ago_s = 0.0
 
     async def _prune(self) -> None:
         """Every hour, and on while there is something to delete."""
