@@ -113,6 +113,8 @@ class Outcome:
     """Between two sweeps of a device that answers."""
     fewest_sweeps: int = 0
     """Of a device that answers."""
+    failed: int = 0
+    """Tried in the window, and ended without an answer that could be used."""
 
     @property
     def us_per_poll(self) -> float:

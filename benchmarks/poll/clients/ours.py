@@ -106,6 +106,7 @@ async def _measure(
         wall_s=wall_s,
         waited_s=window.waited_s * wall_s / window.wall_s,
         missed=after[1] - before[1],
+        failed=after[2] - before[2],
         rss_mb=most_memory_mb(),
         lateness_p99_s=percentile(watch.lateness_s, 99) if watch.lateness_s else 0.0,
         first_full_s=first_full_s,
@@ -189,8 +190,10 @@ def _check_values(table: SiteTable, rows: list[int]) -> None:
             raise RuntimeError(f"not every device's {quantity} is {value}, as served")
 
 
-def _counts(counters: Mapping[str, int]) -> tuple[int, int]:
-    return counters["ok"], counters["missed"]
+def _counts(counters: Mapping[str, int]) -> tuple[int, int, int]:
+    """How many polls were good, were missed, failed."""
+    failed = sum(count for what, count in counters.items() if what not in {"ok", "missed"})
+    return counters["ok"], counters["missed"], failed
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ def measure(settings: Settings) -> Iterator[Finding]:
                 100 * outcome.polls / (load.devices * outcome.wall_s / PERIOD_S),
                 "%",
             ),
+            Figure("polls that failed", outcome.failed, ""),
             Figure("missed ticks, of a million", per_million, "", at_most(10)),
             Figure("lateness of a tick, p99", 1e3 * outcome.lateness_p99_s, "ms", below(200)),
             Figure("decoding and freezing a snapshot, CPU, p99", 1e3 * outcome.freeze_p99_s, "ms", below(10)),
