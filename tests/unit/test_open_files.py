@@ -16,7 +16,7 @@ def needed(folder: Path, *addresses: str) -> int:
     profiles = {"modbus": "sim-miner", "mqtt": "sim-gpu-rack"}
     devices = "".join(
         f'[[devices]]\nid = "d-{number}"\nprofile = "{profiles[address.partition(":")[0]]}"\n'
-        f'address = "{address}"\n'
+        f'address = "{address}"\ncircuit = "feeder-1"\n'
         for number, address in enumerate(addresses)
     )
     return open_files_needed(load_config(write_site(folder, head + meter + devices))) - RESERVE - 1
