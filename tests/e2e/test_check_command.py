@@ -105,7 +105,10 @@ def test_version_and_help() -> None:
 
 def test_what_is_only_measured_is_said(tmp_path: Path) -> None:
     (tmp_path / "my.toml").write_text(LOAD.replace('trust = "simulated"', 'trust = "vendor-doc"'))
-    device = '[[devices]]\nid = "x-{1-3}"\nprofile = "my.toml"\naddress = "modbus://10.9.0.1:502/{1-3}"\ncircuit = "feeder-1"\n'
+    device = (
+        '[[devices]]\nid = "x-{1-3}"\nprofile = "my.toml"\ncircuit = "feeder-1"\n'
+        'address = "modbus://10.9.0.1:502/{1-3}"\n'
+    )
     path = write_site(tmp_path, GOOD + device)
 
     text, found = quotawatt("check", "--config", path), quotawatt("check", "--config", path, "--json")
