@@ -367,10 +367,6 @@ def _may_be_the_version(error: Exception) -> bool:
     return isinstance(error, aiomqtt.MqttError) and str(error) == "Operation timed out"
 
 
-def _will(last_will: LastWill | None) -> aiomqtt.Will | None:
-    return None if last_will is None else aiomqtt.Will(last_will.topic, last_will.payload, 1, retain=True)
-
-
 def _properties(packet: int) -> Properties:
     return Properties(packet)  # type: ignore[no-untyped-call]  # paho leaves its constructor untyped
 
