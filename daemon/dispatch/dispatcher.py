@@ -12,8 +12,12 @@ from daemon.dispatch.reversion import ReversionTimers
 from daemon.table.table import Floats, WriteOutcome
 from drivers.ports import Fleet, WriteResult
 
-_RETRY_AFTER_S = np.array([3.0, 10.0, 30.0, 60.0, 300.0])
+_RETRY_AFTER_S = np.array([3.0, 10.0, 30.0, 60.0, 300.0, 900.0, 1800.0])
 """Pause before each further write of the same set-point; the last one repeats."""
+_ASTRAY = 4
+"""Of the pauses, the longest before an order that did not arrive, or that the device says it does not hold.
+Only one that has its order and draws what it likes is left alone for longer: to say it again changes
+nothing, and what changes about the device shows in its read-back."""
 _READ_BACK_W = 30.0
 """A read-back may differ from the order by the device's own rounding."""
 _FRESH_READ_S = 5.0
@@ -73,6 +77,10 @@ class Dispatcher:
         self._calm: _Calm | None = None
         self._tries = np.zeros(count, dtype=np.int64)
         self._unwritten = np.zeros(count, dtype=np.bool_)
+        self._differed = np.zeros(count, dtype=np.bool_)
+        """(loads,): what it said last of its set-point was another one."""
+        self._gone = np.zeros(count, dtype=np.bool_)
+        """(loads,): missing when last looked at."""
         endurance = Endurance.unbounded(count) if endurance is None else endurance
         self._budget = WriteBudget(endurance.writes_per_day)
         self._timers = ReversionTimers(loads, endurance.reverts_after_s, fleet)
@@ -130,7 +138,10 @@ class Dispatcher:
         readable = now_s - self._sent_s > _FRESH_READ_S
         differs = self._differs(memory, setpoint_w) & readable
         wrong = self._unwritten | (~memory.obeys & settled) | differs
-        pause_s = _RETRY_AFTER_S[np.minimum(self._tries, len(_RETRY_AFTER_S) - 1)]
+        self._begin_anew(memory, setpoint_w, differs, readable, now_s)
+        holds = np.isfinite(setpoint_w) & ~differs & ~self._unwritten
+        longest = np.where(holds, len(_RETRY_AFTER_S) - 1, _ASTRAY)
+        pause_s = _RETRY_AFTER_S[np.minimum(self._tries, longest)]
         # What did not arrive may be a shed; what arrived and is not obeyed waits until writes are left.
         allowed = self._unwritten | ~self._budget.spent(now_s)
         due = np.flatnonzero(ours & wrong & allowed & ~excluded & (now_s - self._sent_s >= pause_s))
@@ -164,6 +175,16 @@ class Dispatcher:
     def disobeying(self, memory: LoadMemory) -> Ints:
         """Indices of the loads that were reminded twice and still do not obey."""
         return np.flatnonzero(self.stubborn(memory))
+
+    def _begin_anew(
+        self, memory: LoadMemory, setpoint_w: Floats, differs: Bools, readable: Bools, now_s: float
+    ) -> None:
+        """Who drifts now, or is back, is told at once however often it was told in vain before."""
+        missing = memory.missing(self._loads, now_s)
+        anew = (differs & ~self._differed) | (self._gone & ~missing)
+        self._tries[anew] = 0
+        self._differed = np.where(readable & np.isfinite(setpoint_w), differs, self._differed)
+        self._gone = missing
 
     def _differs(self, memory: LoadMemory, setpoint_w: Floats) -> Bools:
         """Loads that say they hold another set-point than they were sent."""

@@ -30,11 +30,8 @@ class Envelope:
     typ: str
     payload: bytes
     signature: bytes
-
-    @property
-    def hash(self) -> str:
-        """Hash of the JWS bytes."""
-        return hash_of(self.text)
+    hash: str
+    """Of the JWS bytes."""
 
     def signed_by(self, key: Ed25519PublicKey) -> bool:
         """Whether `key` made the signature."""
@@ -64,6 +61,7 @@ def open_envelope(text: bytes) -> Envelope:
         typ=typ,
         payload=decode_base64url(parts[1]),
         signature=decode_base64url(parts[2]),
+        hash=hash_of(text),
     )
 
 
@@ -102,6 +100,7 @@ def public_key_of(jwk: Any) -> Ed25519PublicKey:
     return public_key_from_x(jwk["x"])
 
 
+@lru_cache(maxsize=256)
 def public_key_from_x(x: str) -> Ed25519PublicKey:
     """The key whose JWK has this `x`.
 

@@ -216,6 +216,34 @@ def test_who_never_shows_what_it_was_sent_is_not_written_to_for_ever_and_ever() 
     assert len(sent) < 10
 
 
+def test_who_holds_its_order_and_draws_what_it_likes_is_left_alone_for_ever_longer() -> None:
+    post = Post()
+    post.order(1, 4)
+    post.setpoint_w = np.array([1_750.0, NAN])
+    sent = post.run(10_000, 3_500, 3_500)
+    assert np.diff(sent).tolist() == [10, 30, 60, 300, 900, 1_800, 1_800, 1_800, 1_800]
+
+
+def test_who_had_long_been_left_alone_is_told_at_once_when_it_drifts() -> None:
+    post = Post()
+    post.order(1, 4)
+    post.setpoint_w = np.array([1_750.0, NAN])
+    post.run(3_000, 3_500, 3_500)
+    post.setpoint_w = np.array([3_500.0, NAN])  # it has restarted: perhaps it obeys now
+    assert post.run(20, 3_500, 3_500) == [1, 11]
+
+
+def test_who_was_away_when_it_was_ordered_is_told_as_soon_as_it_is_back() -> None:
+    post = Post()
+    post.order(1, 4)
+    for _ in range(100):
+        post.ended(0, WriteResult.TIMED_OUT)
+        post.run(1, NAN, 3_500)
+    post.fleet.taken()
+    assert post.run(1, 3_500, 3_500) == [1]
+    assert post.fleet.taken() == [(0, 1750.0)]
+
+
 @pytest.mark.parametrize("shown_w", [1_722.0, 1_750.0, 1_778.0])
 def test_a_devices_own_rounding_is_no_difference(shown_w: float) -> None:
     post = Post()

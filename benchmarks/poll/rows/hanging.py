@@ -11,7 +11,7 @@ from benchmarks.rounds import interleaved, median_of, median_ratio
 
 DEVICES = 10_000
 EVERY = 10
-WINDOW_S = 10.0
+WINDOW_S = 8.0
 WARMUP_S = 15.0
 """A connection that hangs has been given up several times by then, and is tried less often."""
 
