@@ -139,7 +139,8 @@ class Dispatcher:
         differs = self._differs(memory, setpoint_w) & readable
         wrong = self._unwritten | (~memory.obeys & settled) | differs
         self._begin_anew(memory, setpoint_w, differs, readable, now_s)
-        holds = np.isfinite(setpoint_w) & ~differs & ~self._unwritten
+        unlimited = memory.level == self._loads.top
+        holds = (np.isfinite(setpoint_w) | unlimited) & ~differs & ~self._unwritten
         longest = np.where(holds, len(_RETRY_AFTER_S) - 1, _ASTRAY)
         pause_s = _RETRY_AFTER_S[np.minimum(self._tries, longest)]
         # What did not arrive may be a shed; what arrived and is not obeyed waits until writes are left.

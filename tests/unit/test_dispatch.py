@@ -236,7 +236,7 @@ def test_who_had_long_been_left_alone_is_told_at_once_when_it_drifts() -> None:
 def test_who_was_away_when_it_was_ordered_is_told_as_soon_as_it_is_back() -> None:
     post = Post()
     post.order(1, 4)
-    for _ in range(100):
+    for _ in range(70):
         post.ended(0, WriteResult.TIMED_OUT)
         post.run(1, NAN, 3_500)
     post.fleet.taken()
