@@ -158,11 +158,12 @@ class ModbusFleet:
         """The tick at or after the next thing to do, at least one tick from now."""
         crowded = bool(self._retries) and self._connecting >= MOST_CONNECTING
         due = now + (LONGEST_CONNECTING_S if crowded else LONGEST_IDLE_S)
-        due = min(due, self._shared.first_deadline(), self._slow_grid.next_at)
+        due = min(due, self._slow_grid.next_at)
         for grid in self._grids:
             due = min(due, grid.next_at)
         if self._retries and not crowded:
             due = min(due, self._retries[0][0])
+        due = min(due, self._shared.first_deadline(due))
         ticks = max(math.ceil((due - epoch) / TICK_S - 1e-6), math.floor((now - epoch) / TICK_S + 1e-6) + 1)
         return epoch + ticks * TICK_S
 

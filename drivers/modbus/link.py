@@ -15,13 +15,11 @@ from drivers.modbus.outcomes import Asker, Outcomes
 from drivers.modbus.pace import Pace
 from drivers.modbus.reading import Reading
 from drivers.modbus.requests import Request
-from drivers.modbus.shared import NEVER, Shared
+from drivers.modbus.shared import NEVER, PROBE_S, Shared
 from drivers.modbus.unit import Order, PolledUnit, SideWrite
 from drivers.ports import Absence, WriteResult
 
 TIMEOUTS_TO_RECONNECT = 2
-PROBE_S = 0.25
-"""A unit behind a gateway that answered nothing lately gets so long, or twice its share of the line."""
 
 
 class Link(Connection):

@@ -11,6 +11,8 @@ import numpy as np
 from drivers.ports import Absence, FleetSink
 
 NEVER = math.inf
+PROBE_S = 0.25
+"""A unit behind a gateway that answered nothing lately gets so long, or twice its share of the line."""
 
 
 class Shared:
@@ -25,6 +27,7 @@ class Shared:
     """
 
     __slots__ = (
+        "_none_late_before",
         "_seen",
         "deadlines",
         "loop",
@@ -59,6 +62,7 @@ class Shared:
         self.deadlines = array("d", [NEVER]) * links
         """By link: when the first of its requests in flight is too late."""
         self._seen = np.frombuffer(self.deadlines)
+        self._none_late_before = 0.0
 
     def now(self) -> float:
         """The loop's time; 0 before the fleet runs."""
@@ -66,8 +70,16 @@ class Shared:
 
     def late(self, now: float) -> list[int]:
         """The links with a deadline that has passed."""
-        return [int(index) for index in np.flatnonzero(self._seen <= now)]
+        if now < self._none_late_before:
+            return []
+        over = self._seen <= now
+        # What goes out from now on has the least patience at least: until then there is nothing to look for.
+        first = float(self._seen.min(initial=NEVER, where=~over))
+        self._none_late_before = min(first, now + min(self.timeout_s, PROBE_S))
+        return [int(index) for index in np.flatnonzero(over)]
 
-    def first_deadline(self) -> float:
-        """Of all links; inf = nothing is in flight."""
+    def first_deadline(self, before: float) -> float:
+        """Of all links, if it is earlier than `before`; inf = nothing is in flight, or nothing so urgent."""
+        if before <= self._none_late_before:
+            return NEVER
         return float(self._seen.min(initial=NEVER))
