@@ -19,8 +19,8 @@ MAX_DEPTH = 32
 ID_FORM = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 KID_FORM = r"[A-Za-z0-9._-]{1,64}"
 
-# Bits that are left over at the end are zero: a last character that has any has only some of 64 values.
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]*", re.ASCII)
+# The last characters whose unused bits are zero, where two or three are left over.
 _LAST_OF_TWO = frozenset("AQgw")
 _LAST_OF_THREE = frozenset("AEIMQUYcgkosw048")
 _TO_BASE64 = bytes.maketrans(b"-_", b"+/")
@@ -125,9 +125,8 @@ def _no_float(text: str) -> float:
 
 
 def _integer(text: str) -> int:
-    if len(text) < 16 and text != "-0":
-        return int(text)
-    if len(text) > 17 or text == "-0" or abs(int(text)) > MAX_INTEGER:
+    # Short ones, which nearly all are, need no look at their magnitude.
+    if text == "-0" or (len(text) > 15 and (len(text) > 17 or abs(int(text)) > MAX_INTEGER)):
         raise FormError(f"{text[:32]} is not an integer of at most 2**53 - 1")
     return int(text)
 

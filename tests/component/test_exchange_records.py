@@ -203,6 +203,22 @@ async def test_an_unreadable_or_wrong_record_is_invalid_and_nothing_of_the_uploa
     assert (await bench.head())["seq"] == 0
 
 
+@pytest.mark.parametrize("bad", [(5,), (90,), (47, 93), (60, 61), (60, 20), (91, 90)])
+async def test_of_many_records_the_first_that_is_wrong_is_named(
+    bench: SettlementBench, bad: tuple[int, ...]
+) -> None:
+    bench.site.fill(110)
+    lines = bench.site.body(1, 100).splitlines()
+    for seq in bad[:1]:
+        lines[seq - 1] = broken_signature(bench, lines[seq - 1])
+    for seq in bad[1:]:
+        lines[seq - 1] = changed(v=2)(bench, lines[seq - 1])
+    answer = await bench.put(1, 100, body=b"".join(line + b"\n" for line in lines))
+    assert (answer.status_code, word(answer), answer.json()["seq"]) == (422, "invalid-record", min(bad))
+    assert (await bench.head())["seq"] == 0
+    assert (await bench.put(1, 100)).status_code == 201
+
+
 async def test_the_first_record_must_be_the_opening(bench: SettlementBench) -> None:
     bench.site.epoch = EPOCH + 1
     jws = bench.site.record(1, "event", at=utc(EPOCH), what="alarm", detail={})
