@@ -17,7 +17,7 @@ from daemon.allocation.loads import Bools, Ints
 from daemon.allocation.rise import Rise, risen
 from daemon.allocation.situation import Ahead, Plan, Situation
 from daemon.allocation.steps import bridging_steps, down_steps, enough
-from daemon.allocation.work import GRACE_S, ROUNDING_W, Work
+from daemon.allocation.work import ROUNDING_W, Work
 from daemon.table.table import Floats
 
 _TRIM = 0.01
@@ -136,12 +136,12 @@ class _Allocation(Work):
 
     def shed_ahead(self) -> None:
         """Orders for a lower limit to come, to each load its latency earlier."""
-        latency_s = self._loads.latency_down_s
+        latency_s, lead_s = self._loads.latency_down_s, self._lead_s
         for ahead in self._distinct():
             target_w = self._now.target_w(ahead.limit_w)
             # Every step down until then; those are ordered now that would come too late otherwise.
             level, counted = self._lowered_by(target_w)
-            due = latency_s + GRACE_S >= ahead.in_s
+            due = lead_s >= ahead.in_s
             self._lower_to(level, due)
             helping = self._movable & due & (latency_s <= ahead.in_s)
             if not helping.any():
@@ -158,12 +158,12 @@ class _Allocation(Work):
         steps = self._now.ahead
         if not steps:
             return
-        latencies_s = np.array(sorted(set(self._loads.latency_down_s.tolist()))) + GRACE_S
+        leads_s = np.array(sorted(set(self._lead_s.tolist())))
         for one, later in zip_longest(steps, steps[1:]):
             if (
                 later is None
                 or later.limit_w > one.limit_w
-                or ((latencies_s >= one.in_s) != (latencies_s >= later.in_s)).any()
+                or ((leads_s >= one.in_s) != (leads_s >= later.in_s)).any()
             ):
                 yield one
 

@@ -77,7 +77,8 @@ def observed(
     earning = memory.earning
     if output is not None:
         earning = _earning(memory, loads, output(), learns & (now_s - memory.ordered_s >= _LEARN_WARM_S))
-    return replace(memory, obeys=obeys, learned_w=learned_w, met=met, earning=earning)
+    proven = memory.proven | proves
+    return replace(memory, obeys=obeys, proven=proven, learned_w=learned_w, met=met, earning=earning)
 
 
 def _earning(memory: LoadMemory, loads: Loads, output: Floats, learns: Bools) -> Floats:

@@ -29,6 +29,8 @@ class LoadMemory:
     """When it was ordered to its lowest level; −inf = it is not there or was not ordered."""
     obeys: Bools
     """Whether its measured power followed its last order."""
+    proven: Bools
+    """Whether it was ever seen to follow an order to draw less than it can."""
     seen_s: Floats
     """When the request of its last good measurement went out."""
     rose: Bools
@@ -51,6 +53,7 @@ class LoadMemory:
             before_w=loads.nameplate_w.copy(),
             off_since_s=never,
             obeys=np.ones(count, dtype=np.bool_),
+            proven=np.zeros(count, dtype=np.bool_),
             seen_s=never,
             rose=np.zeros(count, dtype=np.bool_),
             learned_w=loads.watts.copy(),

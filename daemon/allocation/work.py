@@ -7,7 +7,7 @@ import numpy as np
 from daemon.allocation.circuits import Circuits
 from daemon.allocation.counting import Look
 from daemon.allocation.curves import Curves
-from daemon.allocation.loads import Bools, Ints
+from daemon.allocation.loads import Bools, Ints, Loads
 from daemon.allocation.memory import UNKNOWN
 from daemon.allocation.situation import Situation
 from daemon.allocation.steps import Steps, bridging_steps, down_steps, enough
@@ -16,8 +16,29 @@ from daemon.table.table import Floats
 STRAGGLERS = 1.3
 """A profile states the latency of 95 % of the orders; a deadline is to be met by the others too."""
 GRACE_S = 3.0
+_PATIENCE_S = 10.0
+"""A load that is measured less often than this is not waited for."""
 ROUNDING_W = 1e-3
 """Sums of many loads agree to this."""
+
+
+def longest_lead_s(loads: Loads) -> float:
+    """How long before a lower limit the first load is ordered, at most."""
+    return float(_lead_s(loads, np.zeros(len(loads), dtype=np.bool_)).max(initial=0.0))
+
+
+def _lead_s(loads: Loads, proven: Bools) -> Floats:
+    """(loads,): how long before a lower limit each is ordered, so that it need not be bridged.
+
+    One that was never seen to obey is ordered so much earlier that it shows by then, and another can take
+    its place. Whole seconds, as limits to come are looked at.
+    """
+    latency_s = loads.latency_down_s
+    lead_s = np.maximum(latency_s + GRACE_S, STRAGGLERS * latency_s)
+    shows_s = latency_s + np.minimum(loads.period_s, _PATIENCE_S) + GRACE_S
+    quickest_s = float(lead_s.min(initial=np.inf))
+    lead_s = np.where(proven, lead_s, np.maximum(lead_s, shows_s + quickest_s))
+    return np.ceil(lead_s)
 
 
 class Work:
@@ -56,6 +77,11 @@ class Work:
         """Nothing counts on an order to a load that does not obey or does not answer."""
         movable: Bools = self._known & self._memory.obeys & ~self._look.missing
         return movable
+
+    @cached_property
+    def _lead_s(self) -> Floats:
+        """(loads,): how long before a lower limit each is ordered."""
+        return _lead_s(self._loads, self._memory.proven)
 
     # --- levels ---
 

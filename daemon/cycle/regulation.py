@@ -9,6 +9,7 @@ from daemon.allocation.following import Following
 from daemon.allocation.loads import Bools
 from daemon.allocation.ramp import ramp_ceiling_w, ramp_lead_w
 from daemon.allocation.situation import Ahead, Situation
+from daemon.allocation.work import longest_lead_s
 from daemon.authority.machine import (
     Authority,
     Moment,
@@ -28,7 +29,7 @@ _MARGIN = 0.0025
 _NOISE_MARGIN = 3.0
 _DEADBAND = 0.001
 _GRACE_S = 3.0
-_AHEAD_S = 4.0
+_AHEAD_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class Regulation:
         """Until then a limit that came unannounced may be met; monotonic."""
         self._policy = policy
         self._metering = metering
-        self._horizon_s = float(layout.loads.latency_down_s.max(initial=0.0)) + _AHEAD_S
+        self._horizon_s = longest_lead_s(layout.loads) + _AHEAD_S
         self._following = Following()
         self._ceiling_w = 0.0
         self._planned_s: float | None = None

@@ -21,3 +21,11 @@ def test_at_a_constant_limit_hardly_anything_is_written(at_a_constant_limit: dic
 def test_a_constant_limit_is_used_up(at_a_constant_limit: dict[str, float]) -> None:
     assert 0 < at_a_constant_limit["below"] <= 0.005
     assert at_a_constant_limit["minutes_over"] == 0
+
+
+def test_an_announced_step_is_met_when_it_begins_and_not_undershot() -> None:
+    (found,) = holding.steps([1], loads=FEW).rounds
+    assert found["announced_s"] == 0
+    assert found["announced_deepest"] <= 0.04
+    # Nobody waits minutes for a step: what is given up before it is a few seconds of full power.
+    assert found["announced_given_up_s"] <= 8

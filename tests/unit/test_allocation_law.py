@@ -156,23 +156,55 @@ def test_without_fast_loads_the_deadline_is_missed_and_the_limit_met_all_the_sam
     assert plan.at_deadline_w > 6_000
 
 
-def test_an_announced_step_is_ordered_to_each_load_its_latency_earlier() -> None:
-    park = Park(loads_of(*[STOCK] * 3, *[MINER] * 3))
+def proven(park: Park) -> Park:
+    """All of them were seen to obey before."""
+    park.memory = replace(park.memory, proven=np.ones(len(park.loads), dtype=np.bool_))
+    return park
+
+
+def ordered_ahead(park: Park, limit_w: float) -> dict[int, int]:
+    """How many seconds before an announced limit each load is ordered."""
     full_w = float(park.measured_w.sum())
     ordered_at: dict[int, int] = {}
     for second in range(60):
         in_s = 60 - second
-        plan = park.plan(full_w, ahead=[Ahead(float(in_s), 400.0)])
+        plan = park.plan(full_w, ahead=[Ahead(float(in_s), limit_w)])
         for load in np.flatnonzero(plan.level < park.memory.level):
             ordered_at.setdefault(int(load), in_s)
         park.carry_out(plan)
         park.look(1)
-    assert all(23 <= ordered_at[load] <= 27 for load in range(3))
+    return ordered_at
+
+
+def test_an_announced_step_is_ordered_to_each_load_its_latency_earlier() -> None:
+    ordered_at = ordered_ahead(proven(Park(loads_of(*[STOCK] * 3, *[MINER] * 3))), 400.0)
+    assert all(23 <= ordered_at[load] <= 30 for load in range(3))
     assert all(2 <= ordered_at[load] <= 6 for load in range(3, 6))
 
 
+def test_before_an_announced_step_no_load_is_bridged_that_was_ordered_in_time() -> None:
+    park = proven(Park(loads_of(*[STOCK] * 4, *[MINER] * 6)))
+    limit_w = float(park.measured_w.sum()) - 9_000
+    ordered_at = ordered_ahead(park, limit_w)
+    assert limit_w - 3_000 < park.memory.at_level_w().sum() <= limit_w
+    assert set(ordered_at.values()) <= {30, 5}
+
+
+def test_who_was_never_seen_to_obey_is_ordered_so_early_that_another_can_stand_in() -> None:
+    park = Park(loads_of(*[MINER] * 4))
+    first = ordered_ahead(park, 8_000.0)
+    assert all(in_s > 2 + park.loads.period_s[0] + 2 for in_s in first.values())
+    park = Park(loads_of(*[MINER] * 4))
+    for second in range(30):
+        plan = park.plan(14_000.0, ahead=[Ahead(30.0 - second, 8_000.0)])
+        park.carry_out(plan)
+        obeying_w = park.memory.at_level_w()
+        park.look(1, 3_500.0, *obeying_w[1:])  # the first one does as it likes
+    assert float(park.measured_w.sum()) <= 8_000.0
+
+
 def test_what_slow_loads_still_draw_at_an_announced_step_is_bridged_by_then() -> None:
-    park = Park(loads_of(*[STOCK] * 4, *[MINER] * 6))
+    park = proven(Park(loads_of(*[STOCK] * 4, *[MINER] * 6)))
     full_w = float(park.measured_w.sum())
     park.carry_out(park.plan(full_w, ahead=[Ahead(26.0, 24_000.0)]))
     fast_w = park.memory.at_level_w()[4:]
