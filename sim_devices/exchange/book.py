@@ -25,7 +25,7 @@ from sim_devices.exchange.records import (
     Position,
     read_record,
 )
-from sim_devices.exchange.statement import DayRecords, Leaf
+from sim_devices.exchange.statement import DayRecords, Leaf, told_last
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS site_keys (
@@ -176,16 +176,40 @@ class Book:
             (site, day),
         ).fetchall()
         closings = [read_record(open_envelope(jws)) for *_, kind, _, jws in rows if kind == "day_close"]
+        leaves = [
+            Leaf(Position(epoch, seq), wh, jws)
+            for epoch, seq, kind, wh, jws in rows
+            if kind in {"interval", "gap"}
+        ]
         return DayRecords(
-            leaves=[
-                Leaf(Position(epoch, seq), wh, jws)
-                for epoch, seq, kind, wh, jws in rows
-                if kind in {"interval", "gap"}
-            ],
+            leaves=told_last(leaves, self._beginnings(site, rows[0][0])) if rows else [],
             closing=next((record for record in reversed(closings) if isinstance(record, DayClose)), None),
             corrections_wh=sum(wh for _, _, kind, wh, _ in rows if kind == "correction"),
             through=Position(*rows[-1][:2]) if rows else None,
         )
+
+    def _beginnings(self, site: str, epoch: int) -> dict[int, dict[str, str]]:
+        """Of the epochs after `epoch` that may tell intervals again, where each point begins."""
+        return {
+            opening.epoch: self._first_starts(opening)
+            for opening in self.openings(site).values()
+            if opening.epoch > epoch and opening.reason != "interval-change"
+        }
+
+    def _first_starts(self, opening: EpochOpen) -> dict[str, str]:
+        rows = self._db.execute(
+            "SELECT jws FROM records WHERE site = ? AND epoch = ? AND kind IN ('interval', 'gap') "
+            "ORDER BY seq",
+            (opening.site, opening.epoch),
+        )
+        starts: dict[str, str] = {}
+        for (jws,) in rows:
+            record = read_record(open_envelope(jws))
+            if isinstance(record, Interval | Gap):
+                starts.setdefault(record.point, record.start)
+            if len(starts) == len(opening.points):
+                break
+        return starts
 
     def lose_last_day(self, site: str) -> Position | None:
         """As `restore`, from a backup made before the first record of the newest day; the last one kept."""

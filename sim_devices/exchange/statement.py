@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from sim_devices.exchange.answers import StatementAnswer, Through
+from sim_devices.exchange.envelopes import open_envelope
 from sim_devices.exchange.merkle import merkle_root
 from sim_devices.exchange.receipts import Head
-from sim_devices.exchange.records import DayClose, EpochOpen, Position
+from sim_devices.exchange.records import DayClose, EpochOpen, Gap, Interval, Position, read_record
 
 # Epochs that begin so leave one before them that either the site or the exchange does not hold whole.
 _TORN = frozenset({"fork", "storage-loss", "restore"})
@@ -33,6 +34,31 @@ class DayRecords:
     closing: DayClose | None
     corrections_wh: int
     through: Position | None
+
+
+def told_last(leaves: Sequence[Leaf], beginnings: Mapping[int, Mapping[str, str]]) -> list[Leaf]:
+    """Those of `leaves` that no newer epoch has told again: each interval of a point counts once.
+
+    A site that lost its store, or the receipts for what it had sent, begins a new epoch where its own
+    knowledge of what is receipted ends. From the first start of a point in a newer epoch on, what older
+    epochs say of that point is replaced, its energy included.
+
+    Args:
+        leaves: of one day.
+        beginnings: by epoch, the start of each point's first record in it.
+    """
+    return [leaf for leaf in leaves if not _told_again(leaf, beginnings)]
+
+
+def _told_again(leaf: Leaf, beginnings: Mapping[int, Mapping[str, str]]) -> bool:
+    newer = [starts for epoch, starts in beginnings.items() if epoch > leaf.position.epoch]
+    if not newer:
+        return False
+    record = read_record(open_envelope(leaf.jws))
+    if not isinstance(record, Interval | Gap):
+        return False
+    # Times of this one form sort as texts.
+    return any(record.start >= starts[record.point] for starts in newer if record.point in starts)
 
 
 def make_statement(

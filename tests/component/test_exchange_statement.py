@@ -167,3 +167,57 @@ async def test_a_whole_day_of_intervals_is_stated(bench: SettlementBench) -> Non
     await settle(bench)
     stated = await statement(bench)
     assert (stated["closed"], stated["count"], stated["root"]) == (True, 288, root_of(leaves))
+
+
+@pytest.mark.parametrize("reason", ["fork", "storage-loss", "restore", "new", "operator"])
+async def test_an_interval_that_a_newer_epoch_tells_again_counts_there_alone(
+    bench: SettlementBench, reason: str
+) -> None:
+    """The site had no receipt for its last two intervals, or no longer has them at all."""
+    site = bench.site
+    kept = [site.interval(DAY_START_S, wh=100), site.interval(DAY_START_S, point="feeder", wh=40)]
+    site.interval(DAY_START_S + 300, wh=20)
+    kept.append(site.interval(DAY_START_S + 300, point="feeder", wh=8))
+    site.interval(DAY_START_S + 600, wh=30)
+    await settle(bench)
+    site.open(EPOCH + 1, reason=reason, before=site.before())
+    again = [
+        site.gap(DAY_START_S + 300),
+        site.gap(DAY_START_S + 600, reg_start_wh=1_100, reg_end_wh=1_150, wh=50),
+        site.gap(DAY_START_S + 600, point="feeder", reg_start_wh=548, reg_end_wh=560, wh=12),
+        site.interval(DAY_START_S + 900, wh=7),
+    ]
+    site.day_close(kept + again, 157)
+    await settle(bench)
+    stated = await statement(bench)
+    assert (stated["count"], stated["wh"], stated["root"]) == (7, 157, root_of(kept + again))
+    assert stated["closed"] is (reason in {"new", "operator"})
+
+
+async def test_a_new_interval_replaces_nothing_of_the_one_that_it_grows_out_of(
+    bench: SettlementBench,
+) -> None:
+    """A quarter on its new grid may begin before the last five minutes ended; its energy does not."""
+    site = bench.site
+    leaves = [site.interval(DAY_START_S, wh=100), site.interval(DAY_START_S + 300, wh=20)]
+    await settle(bench)
+    site.open(EPOCH + 1, reason="interval-change", interval_s=900, before=site.before())
+    leaves.append(site.interval(DAY_START_S, wh=3, dur_s=900))
+    site.day_close(leaves, 123)
+    await settle(bench)
+    stated = await statement(bench)
+    assert (stated["closed"], stated["count"], stated["wh"]) == (True, 3, 123)
+
+
+async def test_what_is_told_again_on_the_day_before_counts_there(bench: SettlementBench) -> None:
+    site = bench.site
+    site.interval(DAY_START_S + 85_800, wh=100)
+    site.interval(NEXT_DAY_S, wh=20)
+    await settle(bench)
+    site.open(EPOCH + 1, reason="restore", before=site.before())
+    site.gap(DAY_START_S + 85_800)
+    site.gap(DAY_START_S + 86_100)
+    site.gap(NEXT_DAY_S, reg_start_wh=1_000, reg_end_wh=1_121, wh=121)
+    await settle(bench)
+    assert [(await statement(bench, day))["wh"] for day in ("2027-01-15", "2027-01-16")] == [0, 121]
+    assert [(await statement(bench, day))["count"] for day in ("2027-01-15", "2027-01-16")] == [2, 1]

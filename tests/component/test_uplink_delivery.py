@@ -15,7 +15,9 @@ from daemon.ledger import EpochReason, Ledger, event
 from daemon.signing import PrivateKey, parse
 from daemon.store import Store
 from daemon.uplink import Uplink, backoff
-from daemon.uplink.uplink import UplinkAlarm
+from daemon.uplink.alarms import UplinkAlarm
+from daemon.uplink.answers import Answer
+from daemon.uplink.delivery import Delivery
 from sim_devices.exchange import Exchange
 from sim_devices.exchange.faults import WrongReceipt
 from sim_devices.exchange.settlement import Settlement as Rules
@@ -282,6 +284,85 @@ async def test_a_fork_begins_a_new_epoch_with_the_unreceipted_energy_as_gaps(
     assert old.position.epoch == ledger.position.epoch + 1
 
 
+def _copy(folder: Path, name: str) -> None:
+    """The disk as it is now."""
+    for suffix in ("", "-wal"):
+        (folder / f"{name}.sqlite{suffix}").write_bytes((folder / f"ledger.sqlite{suffix}").read_bytes())
+
+
+@pytest.mark.usefixtures("waits")
+async def test_what_the_exchange_holds_without_our_receipt_is_not_told_again(
+    ledger: Ledger, exchange: Exchange
+) -> None:
+    """Its receipts were lost on their way; then it refuses a record."""
+    site = await meter(ledger, 3000)
+    async with running(make_uplink(ledger, exchange)):
+        await drained(ledger)
+        await meter(ledger, 900, site)
+        exchange.faults.drop_after_commit(times=None)
+        await until(lambda: exchange.book.head(SITE).seq == ledger.position.seq)  # type: ignore[union-attr] # it holds something
+    held, acked = ledger.position.seq, ledger.position.acked_seq
+    assert held == acked + 3
+    await meter(ledger, 900, site)
+    exchange.faults.clear()
+    uplink = make_uplink(ledger, exchange)
+    uplink._compared = True
+    ask = uplink._client.put
+    refused = json.dumps({"type": "https://exchange.test/problems/invalid-record"}).encode()
+
+    async def refuse_the_newest(delivery: Delivery) -> Answer:
+        if delivery.last > held and delivery.epoch == ledger.epochs[0].epoch:
+            return Answer(422, "application/problem+json", None, refused)
+        return await ask(delivery)
+
+    uplink._client.put = refuse_the_newest  # type: ignore[method-assign] # a fault that the exchange cannot play
+    async with running(uplink):
+        await until(lambda: len(ledger.epochs) == 2)
+        await drained(ledger)
+    assert ledger.epochs[0].acked_seq == held
+    again = [json.loads(_payload(each.jws)) for each in await ledger.records(ledger.position.epoch, 1, 99)]
+    assert [each["start"] for each in again if each["kind"] == "gap"] == [
+        body["start"] for body in site.records()[-3:]
+    ]
+    told = statement(exchange)
+    assert (told["count"], told["wh"]) == (len(site.records()), site.audit())
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["ahead", "forked"])
+async def test_an_old_copy_of_the_store_tells_nothing_twice(
+    ledger: Ledger, open_ledger: OpenLedger, exchange: Exchange, tmp_path: Path, *, apart: bool
+) -> None:
+    """Receipts end before the copy, the copy ends before what the exchange holds."""
+    site = await meter(ledger, 3000)
+    async with running(make_uplink(ledger, exchange)):
+        await drained(ledger)
+        exchange.faults.drop_after_commit(times=2)
+        await meter(ledger, 600, site)
+        await until(lambda: exchange.book.head(SITE).seq == ledger.position.seq)  # type: ignore[union-attr] # it holds something
+    assert ledger.position.backlog == 2
+    at_copy, saved = len(site.bodies), dict(site.saved)
+    _copy(tmp_path, "old")
+    exchange.faults.clear()
+    async with running(make_uplink(ledger, exchange)):
+        await meter(ledger, 900, site)
+        await drained(ledger)
+    old = await open_ledger("old")
+    # The copy's site was down meanwhile and goes on from its own baselines.
+    del site.bodies[at_copy:]
+    site.saved = saved
+    site.kill()
+    if apart:
+        await meter(old, 2100, site)
+    async with running(make_uplink(old, exchange)):
+        await until(lambda: len(old.epochs) == 2)
+        await meter(old, 900, site)
+        await drained(old)
+    # A receipt for the two that the exchange had taken without one that arrived.
+    assert old.epochs[0].acked_seq == at_copy + 1
+    told = statement(exchange)
+    assert (told["count"], told["wh"]) == (len(site.records()), site.audit())
+
+
 async def test_a_restored_store_is_noticed_at_its_start(
     ledger: Ledger, open_ledger: OpenLedger, exchange: Exchange, tmp_path: Path
 ) -> None:
@@ -335,9 +416,14 @@ async def test_an_epoch_refused_from_its_first_record_is_not_replaced_for_ever(
     problem = {"type": "https://exchange.test/problems/invalid-record", "status": 422, "seq": 1}
     uplink = make_uplink(ledger, exchange)
     uplink._compared = True
-    uplink._client._http = httpx2.AsyncClient(
-        transport=httpx2.MockTransport(lambda _request: httpx2.Response(422, json=problem))
-    )
+    nothing = {"epoch": 0, "seq": 0, "head_hash": None, "head_jws": None}
+
+    def refuse(request: httpx2.Request) -> httpx2.Response:
+        if request.method == "GET":
+            return httpx2.Response(200, json=nothing)
+        return httpx2.Response(422, json=problem)
+
+    uplink._client._http = httpx2.AsyncClient(transport=httpx2.MockTransport(refuse))
     async with running(uplink):
         await until(lambda: len(waits) > 5)
     assert len(ledger.epochs) == 2

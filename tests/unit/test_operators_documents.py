@@ -11,7 +11,7 @@ from prometheus_client import generate_latest
 
 from daemon.commands.words import Lane
 from daemon.http.metrics import Metrics
-from daemon.uplink.uplink import UplinkAlarm
+from daemon.uplink.alarms import UplinkAlarm
 
 ROOT = Path(__file__).parents[2]
 RUNBOOK = (ROOT / "docs/runbook.md").read_text(encoding="utf-8")
