@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
+from daemon.allocation.curves import Curves
 from daemon.allocation.loads import Bools, Loads
 from daemon.allocation.memory import UNKNOWN, LoadMemory, tolerated_w
 from daemon.table.table import Floats
@@ -23,6 +24,8 @@ class Look:
     measured_w: Floats
     """(loads,): fresh power; NaN = absent."""
     now_s: float
+    before: Curves | None = None
+    """Of an earlier look at the same loads: what has not changed since is taken over."""
 
     def holds(self, memory: LoadMemory, measured_w: Floats, now_s: float) -> bool:
         """Whether all that is worked out here would come out the same now."""
@@ -37,6 +40,20 @@ class Look:
         same = copy(self)
         object.__setattr__(same, "now_s", now_s)
         return same
+
+    @cached_property
+    def curves(self) -> Curves:
+        """What the loads draw and earn, as learned."""
+        memory = self.memory
+        if self.before is None:
+            return Curves.of(self.loads, memory.learned_w, memory.earning)
+        return self.before.later(self.loads, memory.learned_w, memory.earning)
+
+    @property
+    def last_curves(self) -> Curves | None:
+        """The newest that were worked out, here or before; `None` = never."""
+        worked_out: Curves | None = self.__dict__.get("curves", self.before)
+        return worked_out
 
     @cached_property
     def _until_s(self) -> float:

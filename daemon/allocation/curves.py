@@ -6,9 +6,45 @@ from functools import cached_property
 import numpy as np
 
 from daemon.allocation.loads import Bools, Ints, Loads
+from daemon.allocation.merit import keys, merits
 from daemon.table.table import Floats
 
 _LEAST_W = 1e-9
+LAST_TIER = 2
+_FEW = 0.5
+"""If more than this share of the loads has changed, all are worked out anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    """The steps up of each load from corner to corner. Arrays are (levels, loads), by where a step leads."""
+
+    steps: Bools
+    """Whether a step leads there: to a corner, and not to the lowest level."""
+    watts: Floats
+    """What it takes, where there is one."""
+    keys: Ints
+    """Its order among all, where there is one: tier, then value per watt; equal ones by place."""
+
+    @classmethod
+    def of(cls, curves: "Curves") -> "Ladder":
+        """Of all loads of these curves."""
+        corners, shape = curves.corners, curves.watts.shape
+        steps, watts, value = corners.copy(), np.zeros(shape), np.zeros(shape)
+        steps[0] = False
+        below_w, below = curves.watts[0].copy(), curves.value[0].copy()
+        for to in range(1, curves.levels):
+            np.maximum(curves.watts[to] - below_w, 0.0, out=watts[to])
+            np.subtract(curves.value[to], below, out=value[to])
+            np.copyto(below_w, curves.watts[to], where=corners[to])
+            np.copyto(below, curves.value[to], where=corners[to])
+        return cls(steps, watts, keys(LAST_TIER - curves.tier, -merits(value, watts)))
+
+    def put(self, loads: Ints, other: "Ladder") -> "Ladder":
+        """With some of the loads as in another."""
+        steps, watts, ordered = self.steps.copy(), self.watts.copy(), self.keys.copy()
+        steps[:, loads], watts[:, loads], ordered[:, loads] = other.steps, other.watts, other.keys
+        return Ladder(steps, watts, ordered)
 
 
 @dataclass(frozen=True)
@@ -22,6 +58,8 @@ class Curves:
     top: Ints
     """(loads,): the highest level; what lies above repeats it."""
     tier: Ints
+    learned: tuple[Floats, Floats] | None = None
+    """What they were made of: see `of`."""
 
     @classmethod
     def of(cls, loads: Loads, learned_w: Floats, earning: Floats) -> "Curves":
@@ -33,17 +71,59 @@ class Curves:
             earning: (loads,): what each produces, as a share of what its profile promises.
         """
         value = np.ascontiguousarray(loads.value.T) * earning
-        return cls(np.ascontiguousarray(learned_w.T), value, loads.top, loads.tier)
+        return cls(
+            np.ascontiguousarray(learned_w.T), value, loads.top, loads.tier, learned=(learned_w, earning)
+        )
+
+    def later(self, loads: Loads, learned_w: Floats, earning: Floats) -> "Curves":
+        """As `of`, of the same loads: only for those of which something was learned is it worked out anew."""
+        if self.learned is None:
+            return Curves.of(loads, learned_w, earning)
+        before_w, before = self.learned
+        if learned_w is before_w and earning is before:
+            return self
+        changed = earning != before
+        changed[np.flatnonzero(learned_w.ravel() != before_w.ravel()) // self.levels] = True
+        those = np.flatnonzero(changed)
+        if len(those) > _FEW * len(changed):
+            return Curves.of(loads, learned_w, earning)
+        watts, value = self.watts.copy(), self.value.copy()
+        watts[:, those] = learned_w.take(those, axis=0).T
+        value[:, those] = loads.value.take(those, axis=0).T * earning.take(those)
+        curves = Curves(watts, value, self.top, self.tier, learned=(learned_w, earning))
+        part = curves.some(those)
+        if "corners" in self.__dict__:
+            corners = self.corners.copy()
+            corners[:, those] = part.corners
+            curves.__dict__["corners"] = corners
+        if "ladder" in self.__dict__:
+            curves.__dict__["ladder"] = self.ladder.put(those, part.ladder)
+        return curves
 
     @property
     def levels(self) -> int:
         """How many there are at most."""
         return len(self.watts)
 
-    def at(self, level: Ints) -> tuple[Floats, Floats]:
-        """(loads,): watts and value at a level of each."""
-        index = np.arange(len(level))
-        return self.watts[level, index], self.value[level, index]
+    def watts_at(self, level: Ints) -> Floats:
+        """(loads,): watts at a level of each."""
+        return self.watts.ravel().take(self._places(level))
+
+    def value_at(self, level: Ints) -> Floats:
+        """(loads,): value at a level of each."""
+        return self.value.ravel().take(self._places(level))
+
+    def _places(self, level: Ints) -> Ints:
+        return level * len(level) + np.arange(len(level))
+
+    def some(self, loads: Ints) -> "Curves":
+        """Of some of the loads alone."""
+        return Curves(
+            self.watts.take(loads, axis=1),
+            self.value.take(loads, axis=1),
+            self.top.take(loads),
+            self.tier.take(loads),
+        )
 
     @cached_property
     def corners(self) -> Bools:
@@ -63,3 +143,8 @@ class Curves:
         level = np.arange(self.levels)[:, None]
         corners: Bools = (flattest_to > steepest_from) & (level < self.top) | (level == self.top)
         return corners
+
+    @cached_property
+    def ladder(self) -> Ladder:
+        """The steps up from corner to corner."""
+        return Ladder.of(self)

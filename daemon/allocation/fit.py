@@ -6,7 +6,7 @@ import numpy as np
 
 from daemon.allocation.curves import Curves
 from daemon.allocation.loads import Bools, Ints
-from daemon.allocation.steps import in_order
+from daemon.allocation.merit import in_order
 from daemon.table.table import Floats
 
 _TIER = 1e4
@@ -73,7 +73,7 @@ def fitted(
             break
         room_w = room_w - spent_w
         if allowed_w is not None:
-            rise_w = curves.at(np.maximum(level, 0))[0] - curves.at(np.maximum(before, 0))[0]
+            rise_w = curves.watts_at(np.maximum(level, 0)) - curves.watts_at(np.maximum(before, 0))
             # The circuits above a load may be those of its whole group: what one takes all have less.
             allowed_w = allowed_w - np.bincount(group, np.maximum(rise_w, 0.0), len(room_w))[group]
     return level

@@ -83,11 +83,13 @@ def observed(
 
 def _earning(memory: LoadMemory, loads: Loads, output: Floats, learns: Bools) -> Floats:
     """(loads,): what each produces of what its profile promises; of one that sleeps, as it was."""
-    expected = loads.output[loads.index, np.maximum(memory.level, 0)]
-    runs = np.flatnonzero(learns & (expected > 0) & np.isfinite(output))
+    runs = np.flatnonzero(learns)
+    expected, produced = loads.output[runs, np.maximum(memory.level[runs], 0)], output[runs]
+    shows = (expected > 0) & np.isfinite(produced)
+    runs, expected, produced = runs[shows], expected[shows], produced[shows]
     if not len(runs):
         return memory.earning
-    share = np.clip(output[runs] / expected[runs], 0.0, _EARNS_AT_MOST)
+    share = np.clip(produced / expected, 0.0, _EARNS_AT_MOST)
     earning = memory.earning.copy()
     earning[runs] += np.minimum(1.0, loads.period_s[runs] / _EARN_S) * (share - earning[runs])
     return earning
@@ -95,24 +97,33 @@ def _earning(memory: LoadMemory, loads: Loads, output: Floats, learns: Bools) ->
 
 def _learned(memory: LoadMemory, loads: Loads, measured_w: Floats, learns: Bools) -> tuple[Floats, Bools]:
     """Learned powers, and where they were met, after a look."""
-    level = np.maximum(memory.level, 0)
-    nominal_w = loads.watts[loads.index, level]
+    rows = np.flatnonzero(learns)
+    level = np.maximum(memory.level[rows], 0)
+    nominal_w = loads.watts[rows, level]
     # Only near what the profile says: a load without work draws less and may return at any moment.
-    near = np.abs(measured_w - nominal_w) <= _LEARN_WITHIN * nominal_w + _TOLERANCE_W
-    rows, level = loads.index[learns & near], level[learns & near]
+    near = np.abs(measured_w[rows] - nominal_w) <= _LEARN_WITHIN * nominal_w + _TOLERANCE_W
+    rows, level = rows[near], level[near]
     if not len(rows):
         return memory.learned_w, memory.met
-    error_w = measured_w[rows] - memory.learned_w[rows, level]
+    # Only the rows that learn are worked on, and put back at the end.
+    here, met_here = memory.learned_w.take(rows, axis=0), memory.met.take(rows, axis=0)
+    of_rows = np.arange(len(rows))
+    before_w = here[of_rows, level]
+    error_w = measured_w[rows] - before_w
     share_down = np.where(
         memory.rose[rows], np.minimum(1.0, loads.period_s[rows] / _LEARN_WARM_S), _LEARN_DOWN
     )
-    learned_w, met = memory.learned_w.copy(), memory.met.copy()
-    learned_w[rows, level] += np.where(error_w > 0, _LEARN_UP, share_down) * error_w
-    met[rows, level] = True
+    now_w = before_w + np.where(error_w > 0, _LEARN_UP, share_down) * error_w
+    here[of_rows, level] = now_w
+    met_here[of_rows, level] = True
     awake = level > 0
-    factor = learned_w[rows, level][awake] / loads.watts[rows, level][awake]
-    guessed_w = loads.watts[rows[awake]] * factor[:, None]
-    unmet = ~met[rows[awake]]
+    nominals_w = loads.watts.take(rows, axis=0)
+    factor = np.divide(now_w, nominals_w[of_rows, level], out=np.ones(len(rows)), where=awake)
+    unmet = ~met_here & awake[:, None]
     unmet[:, 0] = False  # asleep, a unit's deviation at work says nothing
-    learned_w[rows[awake]] = np.where(unmet, guessed_w, learned_w[rows[awake]])
-    return np.maximum.accumulate(learned_w, axis=1), met
+    np.copyto(here, nominals_w * factor[:, None], where=unmet)
+    # More at a level above is more: ascending before, they are so again.
+    learned_w, met = memory.learned_w.copy(), memory.met.copy()
+    learned_w[rows] = np.maximum.accumulate(here, axis=1)
+    met[rows] = met_here
+    return learned_w, met

@@ -73,7 +73,9 @@ class LoadMemory:
 
     @cached_property
     def _at_level_w(self) -> Floats:
-        watts = self.learned_w[np.arange(len(self.level)), np.maximum(self.level, 0)]
+        # A walk over all entries in their order: several times quicker than by two indices.
+        loads, levels = self.learned_w.shape
+        watts = self.learned_w.ravel().take(np.arange(loads) * levels + np.maximum(self.level, 0))
         return watts if self.all_known else np.where(self.level >= 0, watts, 0.0)
 
     def at_level_w(self) -> Floats:

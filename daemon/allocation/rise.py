@@ -5,11 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from daemon.allocation.circuits import Circuits
+from daemon.allocation.climb import Climb
 from daemon.allocation.curves import Curves
 from daemon.allocation.fit import Span, fitted
 from daemon.allocation.loads import Bools, Ints
-from daemon.allocation.steps import Steps, affordable, fitting, up_steps
+from daemon.allocation.steps import Steps, affordable
 from daemon.table.table import Floats
+
+_ROUNDED_UP = 1 + 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,29 +42,44 @@ def risen(rise: Rise, curves: Curves, level: Ints, counted: Floats, may: Bools, 
         circuits: the circuits.
     """
     goal = _goal(curves, level, counted, may, circuits, rise.room_w)
-    rise_w = np.maximum(curves.at(np.maximum(goal, 0))[0] - counted, 0.0)
-    if float(rise_w[goal > level].sum()) <= rise.now_w:
+    rise_w = np.maximum(curves.watts_at(np.maximum(goal, 0)) - counted, 0.0)
+    rises = goal > level
+    if float(rise_w[rises].sum()) <= rise.now_w:
         return goal
-    steps = up_steps(curves, level, counted, goal > level, upto=goal, at_once=rise_w <= rise.at_once_w)
-    return fitting(steps, np.array([rise.now_w])).after(level)
+    at_once = rise_w <= rise.at_once_w
+    climb = Climb.of(curves, level, counted, rises, upto=goal, at_once=at_once)
+    return climb.fitting(rise.now_w).after(level)
 
 
 def _goal(
     curves: Curves, level: Ints, counted: Floats, may: Bools, circuits: Circuits, room_w: float
 ) -> Ints:
     """Where the loads are to be once the ramp has let them."""
-    steps = up_steps(curves, level, counted, may)
-    steps = _within(circuits, steps, counted)
-    steps = steps.at(affordable(steps, np.array([room_w])))
+    climb = Climb.of(curves, level, counted, may)
+    if _all_within(circuits, curves, counted, may):
+        steps = climb.affordable(room_w)
+    else:
+        steps = _within(circuits, climb.steps(), counted)
+        steps = steps.at(affordable(steps, np.array([room_w])))
     goal = steps.after(level)
     left_w = room_w - float(steps.watts.sum())
     if (goal == level).all() or left_w <= 0:
         return goal
     # One that draws more than it was ordered to counts at that already.
-    at_goal_w = np.where(goal > level, np.maximum(curves.at(np.maximum(goal, 0))[0], counted), counted)
+    at_goal_w = np.where(goal > level, np.maximum(curves.watts_at(np.maximum(goal, 0)), counted), counted)
     span = Span(may, level, curves.top, level)
     every = np.zeros(len(level), dtype=np.int64)
     return fitted(curves, goal, span, every, np.array([left_w]), circuits.room_w(at_goal_w))
+
+
+def _all_within(circuits: Circuits, curves: Curves, counted: Floats, may: Bools) -> bool:
+    """Whether the circuits have room for all that there is to climb: for sure, sums being rounded."""
+    rise_w = np.where(may, np.maximum(curves.watts_at(curves.top) - counted, 0.0), 0.0)
+    for depth in circuits.depths:
+        taken_w = np.bincount(depth.of_load, rise_w, len(depth.max_w) + 1) * _ROUNDED_UP
+        if (taken_w > depth.room_w(counted)).any():
+            return False
+    return True
 
 
 def _within(circuits: Circuits, steps: Steps, counted: Floats) -> Steps:

@@ -1,17 +1,14 @@
-"""Choosing steps of loads in merit order: down until enough is shed, up while there is room."""
+"""Choosing steps of loads in merit order until enough is shed. The way up is in `climb`."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from daemon.allocation.curves import Curves
+from daemon.allocation.curves import LAST_TIER, Curves
 from daemon.allocation.loads import Bools, Ints
+from daemon.allocation.merit import in_order, merits
 from daemon.table.table import Floats
-
-_LAST_TIER = 2
-_WORD_BITS = 64
-_LARGEST = 0x7FFF_FFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,61 +77,6 @@ def bridging_steps(
     return _down(curves, level, counted, levels, wanted, None, sleep_last=True, reversible=reversible)
 
 
-def up_steps(
-    curves: Curves,
-    level: Ints,
-    counted: Floats,
-    may: Bools,
-    *,
-    upto: Ints | None = None,
-    at_once: Bools | None = None,
-) -> Steps:
-    """All steps up that the loads of `may` can take, most valuable per watt first, critical tiers before.
-
-    Args:
-        curves: what the loads draw and earn.
-        level: (loads,): where they are.
-        counted: (loads,): a load that draws more than it was ordered to counts at that already.
-        may: (loads,).
-        upto: (loads,): the last step of each ends here; `None` = at the top.
-        at_once: (loads,): those that get there in one step; `None` = none.
-    """
-    upto = curves.top if upto is None else upto
-    below_w, below = curves.at(np.maximum(level, 0))
-    below_w = np.maximum(below_w, counted)
-    stepwise = may if at_once is None else may & ~at_once
-    found = _Grid.of(curves)
-    for to in range(1, curves.levels):
-        wanted = found.wanted[to]
-        np.logical_and(stepwise, curves.corners[to], out=wanted)
-        wanted |= may & (upto == to)
-        wanted &= (level < to) & (to <= upto)
-        np.maximum(curves.watts[to] - below_w, 0.0, out=found.watts[to])
-        np.subtract(curves.value[to], below, out=found.value[to])
-        np.copyto(below_w, np.maximum(curves.watts[to], below_w), where=wanted)
-        np.copyto(below, curves.value[to], where=wanted)
-    load, to_level, watts, value = found.taken()
-    order = in_order(_LAST_TIER - curves.tier[load], -_merit(value, watts))
-    return Steps(load[order], to_level[order], watts[order], np.zeros(len(load), dtype=np.int64))
-
-
-def in_order(rank: Ints, merit: Floats) -> Ints:
-    """Positions by rank, then merit, then position.
-
-    One sort of whole words, many times quicker than of several keys. Merits count to 7 digits.
-    """
-    count = len(rank)
-    bits = merit.astype(np.float32).view(np.int32).astype(np.int64)
-    # The bits of a float rise with it; those of a negative one fall.
-    bits = np.where(bits < 0, _LARGEST - (bits & _LARGEST), bits + _LARGEST)
-    place = count.bit_length()
-    if int(rank.max(initial=0)).bit_length() + 32 + place >= _WORD_BITS:
-        return np.lexsort((bits, rank))
-    word = (rank << (32 + place)) | (bits << place) | np.arange(count)
-    word.sort()
-    return word & ((1 << place) - 1)
-
-
 def enough(steps: Steps, excess_w: Floats) -> Steps:
     """As few of the first steps of each group as shed its excess; all of them if they are too few.
 
@@ -143,16 +85,6 @@ def enough(steps: Steps, excess_w: Floats) -> Steps:
         excess_w: (groups,).
     """
     return steps.at(steps.spent() - steps.watts < excess_w[steps.group])
-
-
-def fitting(steps: Steps, room_w: Floats) -> Steps:
-    """The first steps of each group, as many as fit into its room.
-
-    Args:
-        steps: the steps.
-        room_w: (groups,).
-    """
-    return steps.at(steps.spent() <= room_w[steps.group])
 
 
 def affordable(steps: Steps, room_w: Floats) -> Ints:
@@ -194,7 +126,7 @@ def _down(
     sleep_last: bool = False,
     reversible: Bools | None = None,
 ) -> Steps:
-    above_w, above = counted.copy(), curves.at(np.maximum(level, 0))[1]
+    above_w, above = counted.copy(), curves.value_at(np.maximum(level, 0))
     found = _Grid.of(curves)
     for to, those in zip(levels, wanted, strict=True):
         found.wanted[to] = those
@@ -203,14 +135,14 @@ def _down(
         np.copyto(above_w, curves.watts[to], where=those)
         np.copyto(above, curves.value[to], where=those)
     # The highest level and the last load first: the way up is the way down backwards.
-    load, to_level, watts, value = found.taken(backwards=True)
+    load, to_level, watts, value = found.taken()
     rank = curves.tier[load]
     if sleep_last:
-        rank = rank + np.where(to_level == 0, _LAST_TIER + 1, 0)
+        rank = rank + np.where(to_level == 0, LAST_TIER + 1, 0)
     if reversible is not None:
-        rank = rank + np.where(reversible[load], 0, 2 * (_LAST_TIER + 1))
+        rank = rank + np.where(reversible[load], 0, 2 * (LAST_TIER + 1))
     groups = np.zeros(len(load), dtype=np.int64) if group is None else group[load]
-    order = in_order(groups * (2 * _LAST_TIER + 2) + rank, _merit(value, watts))
+    order = in_order(groups * (2 * LAST_TIER + 2) + rank, merits(value, watts))
     return Steps(load[order], to_level[order], watts[order], groups[order])
 
 
@@ -228,17 +160,10 @@ class _Grid:
         shape = curves.watts.shape
         return cls(np.zeros(shape, dtype=np.bool_), np.empty(shape), np.empty(shape))
 
-    def taken(self, *, backwards: bool = False) -> tuple[Ints, Ints, Floats, Floats]:
-        """Loads, levels, watts and values of the steps that are wanted, by level and load."""
+    def taken(self) -> tuple[Ints, Ints, Floats, Floats]:
+        """Loads, levels, watts and values of the steps that are wanted, by level and load, backwards."""
         levels, loads = self.wanted.shape
         place = np.flatnonzero(self.wanted)
         to = np.repeat(np.arange(levels), np.count_nonzero(self.wanted, axis=1))
-        if backwards:
-            place, to = np.ascontiguousarray(place[::-1]), np.ascontiguousarray(to[::-1])
+        place, to = np.ascontiguousarray(place[::-1]), np.ascontiguousarray(to[::-1])
         return place - loads * to, to, self.watts.ravel()[place], self.value.ravel()[place]
-
-
-def _merit(value: Floats, watts: Floats) -> Floats:
-    """Value per watt; of a step that takes no watts: without end."""
-    merit: Floats = np.divide(value, watts, out=np.full(len(value), np.inf), where=watts > 0)
-    return merit

@@ -63,9 +63,9 @@ class Work:
         self._kept_down: tuple[Ints, Bools, Steps] | None = None
         """`_down` for a level and who may."""
 
-    @cached_property
+    @property
     def _curves(self) -> Curves:
-        return Curves.of(self._loads, self._memory.learned_w, self._memory.earning)
+        return self._look.curves
 
     @cached_property
     def _known(self) -> Bools:

@@ -138,7 +138,8 @@ class Controller:
         if before is not None and before.holds(self.memory, measured_w, now.monotonic_s):
             self._look = before.later(now.monotonic_s)
         else:
-            self._look = Look(self.memory, loads, measured_w, now.monotonic_s)
+            curves = None if before is None else before.last_curves
+            self._look = Look(self.memory, loads, measured_w, now.monotonic_s, curves)
         return self._look
 
     def _behind_outlets(

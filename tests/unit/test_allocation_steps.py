@@ -5,18 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from daemon.allocation.climb import Climb
 from daemon.allocation.curves import Curves
 from daemon.allocation.loads import Bools, Economics, Loads, LoadSpec, Tier, efficient
-from daemon.allocation.steps import (
-    Steps,
-    affordable,
-    bridging_steps,
-    down_steps,
-    enough,
-    fitting,
-    in_order,
-    up_steps,
-)
+from daemon.allocation.merit import in_order
+from daemon.allocation.steps import Steps, affordable, bridging_steps, down_steps, enough
 from daemon.table.table import Floats
 from drivers.profile import OperatingPoint, OutputKind
 from tests.world.paper_loads import MINER, RACK, STOCK, loads_of, profile_of
@@ -37,13 +30,13 @@ def every(loads: Loads) -> Bools:
 def all_down(loads: Loads, learned_w: Floats | None = None, *earning: float) -> Steps:
     """All steps from full power."""
     curves = curves_of(loads, learned_w, *earning)
-    return down_steps(curves, loads.top, curves.at(loads.top)[0], every(loads))
+    return down_steps(curves, loads.top, curves.watts_at(loads.top), every(loads))
 
 
 def all_up(loads: Loads) -> Steps:
     """All steps from the lowest level."""
     curves = curves_of(loads)
-    return up_steps(curves, np.zeros(len(loads), dtype=np.int64), curves.watts[0], every(loads))
+    return Climb.of(curves, np.zeros(len(loads), dtype=np.int64), curves.watts[0], every(loads)).steps()
 
 
 def points(*pairs: tuple[float, float]) -> list[OperatingPoint]:
@@ -121,14 +114,14 @@ def test_a_load_gives_back_what_it_counts_at_not_what_its_level_is_worth() -> No
 
 def test_a_load_that_draws_more_than_ordered_takes_less_room_to_rise() -> None:
     loads = loads_of(MINER)
-    steps = up_steps(curves_of(loads), np.array([1]), np.array([2000.0]), YES)
+    steps = Climb.of(curves_of(loads), np.array([1]), np.array([2000.0]), YES).steps()
     assert steps.watts.tolist() == [450, 700, 350]
 
 
 def test_a_load_that_goes_to_its_level_at_once_takes_one_step() -> None:
     loads = loads_of(MINER, MINER)
     low, to = np.array([1, 0]), np.array([3, 3])
-    steps = up_steps(
+    climb = Climb.of(
         curves_of(loads),
         low,
         loads.watts[[0, 1], low],
@@ -136,6 +129,7 @@ def test_a_load_that_goes_to_its_level_at_once_takes_one_step() -> None:
         upto=to,
         at_once=np.array([True, False]),
     )
+    steps = climb.steps()
     by_load = {load: steps.to[steps.load == load].tolist() for load in (0, 1)}
     assert by_load == {0: [3], 1: [1, 2, 3]}
     assert steps.after(low).tolist() == [3, 3]
@@ -150,7 +144,7 @@ def test_a_level_that_was_learned_not_to_be_worth_it_is_stepped_over() -> None:
     learned = np.array([LEARNED, loads.watts[1]])
     curves = curves_of(loads, learned)
     assert curves.corners.T.tolist() == [[True, True, True, False, False, True], [True] * 6]
-    up = up_steps(curves, np.array([2, 5]), learned[[0, 1], [2, 5]], every(loads))
+    up = Climb.of(curves, np.array([2, 5]), learned[[0, 1], [2, 5]], every(loads)).steps()
     assert (up.to.tolist(), up.watts.tolist()) == ([5], [1050])
     assert all_down(loads, learned).to[all_down(loads, learned).load == 0].tolist() == [2, 1, 0]
 
@@ -160,7 +154,7 @@ def test_from_a_level_that_is_not_worth_it_steps_lead_to_those_that_are() -> Non
     learned = np.array([LEARNED])
     curves, at = curves_of(loads, learned), np.array([3])
     assert down_steps(curves, at, learned[0, at], YES).to.tolist() == [2, 1, 0]
-    assert up_steps(curves, at, learned[0, at], YES).to.tolist() == [5]
+    assert Climb.of(curves, at, learned[0, at], YES).steps().to.tolist() == [5]
 
 
 def test_a_unit_that_draws_more_for_the_same_output_goes_first() -> None:
@@ -192,7 +186,6 @@ def test_steps_of_one_circuit_stand_together_in_their_order() -> None:
     assert set(steps.load[:6].tolist()) == {2, 3}
     assert steps.spent()[[5, 11]].tolist() == [6460, 6460]
     assert enough(steps, np.array([0.0, 800.0])).group.tolist() == [1, 1]
-    assert fitting(steps, np.array([800.0, 0.0])).group.tolist() == [0]
 
 
 def test_an_order_is_by_rank_then_merit_then_position() -> None:
@@ -223,7 +216,8 @@ def test_enough_is_as_few_as_possible(excess_w: float, count: int) -> None:
     ("room_w", "count"), [(-5, 0), (0, 0), (99, 0), (100, 1), (299, 1), (300, 2), (9999, 3)]
 )
 def test_fitting_is_as_many_as_fit(room_w: float, count: int) -> None:
-    assert len(fitting(STEPS, np.array([room_w]))) == count
+    climb = Climb(np.array([3, 4, 5]), np.array([0.0, 0.0, 0.0, 100.0, 200.0, 300.0]), 3)
+    assert len(climb.fitting(room_w)) == count
 
 
 def test_what_is_too_big_is_passed_over_with_everything_that_builds_on_it() -> None:
