@@ -107,6 +107,27 @@ def test_a_lease_for_another_revision_gives_nothing() -> None:
     assert not known.fresh(MINUTE_S + 121)
 
 
+def test_a_lease_that_comes_before_its_quota_is_not_kept_for_it() -> None:
+    known = oracle()
+    known.heard("a/lease", message(rev=2, iat=MINUTE_S + 100, exp=MINUTE_S + 400), MINUTE_S + 100)
+    entry = [{"start": utc(MINUTE_S), "end": utc(MINUTE_S + 900), "limit_w": 800}]
+    known.heard("a/quota", message(rev=2, schedule=entry, exp=MINUTE_S + 900), MINUTE_S + 101)
+    assert known.fresh(MINUTE_S + 119)
+    assert not known.fresh(MINUTE_S + 121)
+
+
+def test_a_fall_may_begin_at_the_step_at_which_the_lease_ends() -> None:
+    known = oracle()
+    entries = [
+        {"start": utc(MINUTE_S), "end": utc(MINUTE_S + 120), "limit_w": 800},
+        {"start": utc(MINUTE_S + 120), "end": utc(MINUTE_S + 900), "limit_w": 600},
+    ]
+    known.heard("a/quota", message(rev=2, schedule=entries, exp=MINUTE_S + 900), MINUTE_S + 5)
+    assert known.bounds(MINUTE_S + 119) == Bounds(800, 800)
+    low_w, high_w = known.bounds(MINUTE_S + 120 + 50)
+    assert low_w < high_w == 600
+
+
 def test_without_a_quota_there_is_only_the_failsafe_limit() -> None:
     known = LimitOracle(CONTRACT_W, FAILSAFE_W)
     known.started(MINUTE_S, known=False)

@@ -36,8 +36,6 @@ class LimitOracle:
     """When an order last lowered the limit of the very moment at which it arrived."""
     _entries: list[tuple[float, float, float | None]] = field(default_factory=list)
     _fresh_until_s: float = -1e18
-    _leases: dict[int, float] = field(default_factory=dict)
-    """Until when by revision: a lease may arrive before its quota."""
     _from_w: float = 0.0
     """The limit when authority was last fresh."""
     _asked_s: float = -1e18
@@ -63,8 +61,10 @@ class LimitOracle:
             return
         claims = _claims(payload)
         if kind == "lease":
-            until_s = min(claims["exp"], claims["iat"] + LEASE_TIMEOUT_S)
-            self._leases[claims["rev"]] = max(self._leases.get(claims["rev"], -1e18), until_s)
+            # One for another revision than the one held is not kept for later.
+            if claims["rev"] == self.rev:
+                until_s = min(claims["exp"], claims["iat"] + LEASE_TIMEOUT_S)
+                self._fresh_until_s = max(self._fresh_until_s, until_s)
         elif claims["rev"] > self.rev:
             before_w = self._scheduled_w(wall_s)
             self.rev = claims["rev"]
@@ -73,10 +73,6 @@ class LimitOracle:
             ]
             if self._scheduled_w(wall_s) < before_w:
                 self.fell_unannounced_s = wall_s
-            # Of older revisions no lease counts any more; what it gave lasts.
-            self._leases = {rev: until for rev, until in self._leases.items() if rev >= self.rev}
-        if self.rev in self._leases and self._leases[self.rev] > wall_s:
-            self._fresh_until_s = max(self._fresh_until_s, self._leases[self.rev])
 
     def fresh(self, wall_s: float) -> bool:
         """Whether authority is."""
@@ -92,17 +88,19 @@ class LimitOracle:
             high_w = scheduled_w
         else:
             since_s = wall_s - self._fresh_until_s
-            high_w = min(scheduled_w, self._fallen_w(since_s - OFFSET_S - SLACK_S))
+            high_w = min(scheduled_w, self._fallen_w(since_s - OFFSET_S - SLACK_S, self._from_w))
         low_w = high_w
         if not self.fresh(wall_s - SLACK_S):
-            low_w = min(scheduled_w, self._fallen_w(wall_s - self._fresh_until_s + SLACK_S))
+            # A step at the very moment at which the lease ends may be where the fall begins.
+            from_w = min(self._from_w, self._scheduled_w(self._fresh_until_s))
+            low_w = min(scheduled_w, self._fallen_w(wall_s - self._fresh_until_s + SLACK_S, from_w))
         if wall_s < self._wide_until_s:
             low_w = lowest_w
         return Bounds(low_w, high_w)
 
-    def _fallen_w(self, ramping_s: float) -> float:
+    def _fallen_w(self, ramping_s: float, from_w: float) -> float:
         share = min(max(ramping_s / RAMP_S, 0.0), 1.0)
-        return max(self._from_w, self.failsafe_w) * (1 - share) + self.failsafe_w * share
+        return max(from_w, self.failsafe_w) * (1 - share) + self.failsafe_w * share
 
     def _scheduled_w(self, wall_s: float) -> float:
         if not self.rev:

@@ -12,6 +12,7 @@ import asyncio
 import heapq
 import random
 from collections.abc import Awaitable, Callable, Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -289,10 +290,19 @@ class World(VirtualSite):
         # What the daemon would publish a moment later; looked at, never touched.
         return None if self.daemon is None else self.daemon._loop.controller
 
+    @cached_property
+    def _by_message(self) -> list[int]:
+        """Rows of the loads that are reached by way of the broker."""
+        index = self.plant.truth.fleet.index
+        by_message = [device.id for device in self.plant.devices if device.address.startswith("mqtt:")]
+        return [index[device] for device in by_message if device in index]
+
     def _unreachable(self) -> np.ndarray:
         """(loads,): that nobody can reach now, whatever is ordered; or came back a moment ago."""
         faults, fleet = self.plant.faults, self.plant.truth.fleet
         now_s = self._loop.time()
+        if self.link is None or not self.link.connected:
+            self._away_s[self._by_message] = now_s
         for load, row in fleet.index.items():
             fault = faults[load]
             if not fault.sound and (fault.refuse or fault.silent or fault.refuse_writes is not None):
