@@ -13,7 +13,7 @@ import numpy as np
 from daemon.allocation.circuits import Circuits, Depth
 from daemon.allocation.counting import Look
 from daemon.allocation.fit import Span, fitted
-from daemon.allocation.loads import Bools, Ints
+from daemon.allocation.loads import Bools, Ints, of_each
 from daemon.allocation.rise import Rise, risen
 from daemon.allocation.situation import Ahead, Plan, Situation
 from daemon.allocation.steps import bridging_steps, down_steps, enough
@@ -173,7 +173,7 @@ class _Allocation(Work):
         if excess_w <= 0:
             return self._level, self._counted
         level = enough(self._down(self._movable), np.array([excess_w])).after(self._level)
-        at_level_w = self._memory.learned_w[self._loads.index, np.maximum(level, 0)]
+        at_level_w = of_each(self._memory.learned_w, np.maximum(level, 0))
         return level, np.where(level < self._level, at_level_w, self._counted)
 
     def _lower_to(self, level: Ints, due: Bools) -> None:
@@ -223,7 +223,7 @@ class _Allocation(Work):
         `None` = none of them has a step that would fit: at a constant limit hardly ever one has.
         """
         next_level = np.minimum(self._level + 1, self._loads.top)
-        next_w = self._memory.learned_w[self._loads.index, next_level] - self._counted
+        next_w = of_each(self._memory.learned_w, next_level) - self._counted
         fits = (self._level < self._loads.top) & (next_w <= room_w)
         if not fits.any():
             return None
@@ -238,7 +238,7 @@ class _Allocation(Work):
 
     @cached_property
     def _all_up_w(self) -> float:
-        return float(self._memory.learned_w[self._loads.index, self._loads.top].sum())
+        return float(of_each(self._memory.learned_w, self._loads.top).sum())
 
     def plan(self) -> Plan:
         """The result."""

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from daemon.allocation.curves import Curves
-from daemon.allocation.loads import Bools, Loads
+from daemon.allocation.loads import Bools, Loads, of_each
 from daemon.allocation.memory import UNKNOWN, LoadMemory, tolerated_w
 from daemon.table.table import Floats
 
@@ -108,7 +108,7 @@ class Look:
     def least_step_w(self) -> float:
         """The least that any load would count more one level higher; inf = all are at the top."""
         level, top = self.memory.level, self.loads.top
-        next_w = self.memory.learned_w[self.loads.index, np.minimum(level + 1, top)] - self.counted_w
+        next_w = of_each(self.memory.learned_w, np.minimum(level + 1, top)) - self.counted_w
         return float(next_w.min(initial=np.inf, where=(level >= 0) & (level < top)))
 
     @cached_property

@@ -87,8 +87,11 @@ def _better(
     count = int(np.clip(wide, _FEWEST, _MOST))
     may_rise = span.free & (level < span.high) & (room_w > 0)[group]
     may_fall = span.free & (level > span.low) & (room_w > 0)[group]
-    ups = _moves(curves, level, span, _nearest(curves, level, may_rise, group, count, 1), len(room_w), 1)
-    downs = _moves(curves, level, span, _nearest(curves, level, may_fall, group, count, -1), len(room_w), -1)
+    one = len(room_w) == 1
+    above = _nearest(curves, level, may_rise, group, count, 1, one=one)
+    below = _nearest(curves, level, may_fall, group, count, -1, one=one)
+    ups = _moves(curves, level, span, above, len(room_w), 1)
+    downs = _moves(curves, level, span, below, len(room_w), -1)
     if allowed_w is not None:
         ups.value[ups.watts > allowed_w[ups.load]] = -_NEVER
     watts = ups.watts[:, :, None] - downs.watts[:, None, :]
@@ -109,16 +112,19 @@ def _better(
 
 
 def _nearest(
-    curves: Curves, level: Ints, may: Bools, group: Ints, count: int, way: int
+    curves: Curves, level: Ints, may: Bools, group: Ints, count: int, way: int, *, one: bool
 ) -> tuple[Ints, Ints, Ints]:
     """The loads of every group whose next step the walk would take next: groups, places from 0, loads."""
     load = np.flatnonzero(may)
     here, to = level[load], level[load] + way
-    watts = curves.watts[to, load] - curves.watts[here, load]
-    value = curves.value[to, load] - curves.value[here, load]
+    upper, lower = to * len(level) + load, here * len(level) + load
+    watts = curves.watts.ravel().take(upper) - curves.watts.ravel().take(lower)
+    value = curves.value.ravel().take(upper) - curves.value.ravel().take(lower)
     merit = np.divide(value, watts, out=np.full(len(load), np.inf), where=watts != 0)
     groups = group[load]
-    order = in_order(groups * 4 + (curves.tier[load] if way < 0 else 2 - curves.tier[load]), -way * merit)
+    rank = groups * 4 + (curves.tier[load] if way < 0 else 2 - curves.tier[load])
+    # Of one group alone, only the nearest are sorted.
+    order = in_order(rank, -way * merit, count if one else None)
     load, groups = load[order], groups[order]
     first = np.flatnonzero(np.diff(groups, prepend=-1))
     place = np.arange(len(load)) - np.repeat(first, np.diff(np.append(first, len(load))))

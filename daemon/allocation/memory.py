@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from daemon.allocation.loads import Bools, Ints, Loads
+from daemon.allocation.loads import Bools, Ints, Loads, of_each
 from daemon.table.table import Floats
 
 UNKNOWN = -1
@@ -73,9 +73,7 @@ class LoadMemory:
 
     @cached_property
     def _at_level_w(self) -> Floats:
-        # A walk over all entries in their order: several times quicker than by two indices.
-        loads, levels = self.learned_w.shape
-        watts = self.learned_w.ravel().take(np.arange(loads) * levels + np.maximum(self.level, 0))
+        watts = of_each(self.learned_w, np.maximum(self.level, 0))
         return watts if self.all_known else np.where(self.level >= 0, watts, 0.0)
 
     def at_level_w(self) -> Floats:

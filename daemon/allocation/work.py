@@ -7,7 +7,7 @@ import numpy as np
 from daemon.allocation.circuits import Circuits
 from daemon.allocation.counting import Look
 from daemon.allocation.curves import Curves
-from daemon.allocation.loads import Bools, Ints, Loads
+from daemon.allocation.loads import Bools, Ints, Loads, of_each
 from daemon.allocation.memory import UNKNOWN
 from daemon.allocation.situation import Situation
 from daemon.allocation.steps import Steps, bridging_steps, down_steps, enough
@@ -91,7 +91,7 @@ class Work:
         if not moved.any():
             return
         self._level = level
-        at_level_w = self._memory.learned_w[self._loads.index, np.maximum(level, 0)]
+        at_level_w = of_each(self._memory.learned_w, np.maximum(level, 0))
         at_level_w = np.where(self._movable, at_level_w, np.maximum(at_level_w, self._counted))
         self._counted = np.where(moved, at_level_w, self._counted)
         self._sum_w = float(self._counted.sum())

@@ -5,6 +5,7 @@ import numpy as np
 from daemon.allocation.allocate import allocate
 from daemon.allocation.counting import Look
 from daemon.allocation.learning import adopted, observed
+from daemon.allocation.loads import of_each
 from daemon.allocation.memory import LoadMemory, ordered
 from daemon.allocation.situation import Plan, Situation
 from daemon.authority.machine import Authority, Event, Moment, Tick, Verdict, step
@@ -117,7 +118,7 @@ class Controller:
     def _expected_w(self, now: Moment) -> Floats:
         """(loads,): what each draws at its operating point by its profile; NaN while that is not known."""
         loads, memory = self.layout.loads, self.memory
-        at_level_w = loads.watts[loads.index, np.maximum(memory.level, 0)]
+        at_level_w = of_each(loads.watts, np.maximum(memory.level, 0))
         window = memory.in_window(loads, now.monotonic_s)
         if memory.all_known and not window.any():
             return at_level_w

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from daemon.allocation.loads import Bools, Ints, Loads
+from daemon.allocation.loads import Bools, Ints, Loads, of_each
 from daemon.allocation.memory import LoadMemory
 from daemon.dispatch.budget import WriteBudget
 from daemon.dispatch.reversion import ReversionTimers
@@ -189,9 +189,8 @@ class Dispatcher:
 
     def _differs(self, memory: LoadMemory, setpoint_w: Floats) -> Bools:
         """Loads that say they hold another set-point than they were sent."""
-        rows = np.arange(len(self._loads))
         level = np.maximum(memory.level, 0)
-        wanted_w = np.where(self._sleeps & (level == 0), 0.0, self._loads.watts[rows, level])
+        wanted_w = np.where(self._sleeps & (level == 0), 0.0, of_each(self._loads.watts, level))
         unlimited = level == self._loads.top
         higher = setpoint_w > wanted_w + _READ_BACK_W
         lower = setpoint_w < wanted_w - _READ_BACK_W
