@@ -76,6 +76,11 @@ bench-simulator: $(VENV)/.run bench-programs
 bench-mqtt: $(VENV)/.run mosquitto
 	$(BIN)/python -m benchmarks.mqtt_lane $(ARGS)
 
+.PHONY: bench-commands
+# The real daemon over a real mosquitto, five minutes. `make bench-commands ARGS="spread --seconds 5"` for a look.
+bench-commands: $(VENV)/.test mosquitto
+	$(BIN)/python -m benchmarks.commands $(ARGS)
+
 # Filling the ledger takes two minutes, once. `make bench-backlog ARGS="--days 3"` for a look.
 bench-backlog: $(VENV)/.run
 	$(BIN)/python -m benchmarks.ledger_backlog $(ARGS)

@@ -13,7 +13,7 @@ from daemon.service.liveness import Liveness
 _log = structlog.get_logger(__name__)
 
 _KEPT = 32
-"""Outcomes that nobody has asked for yet."""
+"""Outcomes that can be asked for."""
 
 
 class Reloader:
@@ -41,12 +41,13 @@ class Reloader:
 
     def ask(self, wish: str = "") -> None:
         """Have the configuration read anew; `wish` names who asks for the outcome."""
+        self._outcomes.pop(wish, None)
         self._wishes.append(wish)
         self._wake.set()
 
     def outcome(self, wish: str) -> list[str] | None:
-        """`None` = not yet; no lines = taken; else why not, a line each. Said once."""
-        return self._outcomes.pop(wish, None)
+        """`None` = not yet; no lines = taken; else why not, a line each."""
+        return self._outcomes.get(wish)
 
     async def run(self) -> None:
         """Until cancelled."""

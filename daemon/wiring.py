@@ -194,8 +194,9 @@ class SiteDaemon:
         kept = await Kept.load(self._store)
         now = Moment(clock.wall(), clock.monotonic())
         verdict = await self._verdict(policy.authority, kept, now)
-        kids = frozenset(key.kid for key in config.trust_keys)
-        verdict = step(verdict.authority, KeysTrusted(kids), now, policy.authority)
+        verifier = verifier_of(config)
+        trusted = KeysTrusted(verifier.keys.dispatchers(kept.quota))
+        verdict = step(verdict.authority, trusted, now, policy.authority)
         uncontrolled_w = await load_uncontrolled(self._store)
         controller = Controller(layout, policy, self._table, self._fleet, verdict, now, uncontrolled_w)
         self._outlet_keeper.resume(controller, await load_outlets_off(self._store))
@@ -224,14 +225,14 @@ class SiteDaemon:
                 self._ask_for_upload,
             ]
         )
-        self._desk_site = DeskSite(self._loop, self._state, self._flusher)
+        self._desk_site = DeskSite(self._loop, self._state, self._flusher, self.reloader)
         for device, exclusion in kept.exclusions.items():
             self._desk_site.excluded(device, exclusion.reason, exclusion.until)
         outlet = BrokerOutlet(self._link, self._topics, clock, self._count_refusal)
         self._desk = await CommandDesk.open(
             store=self._store,
             ledger=self._ledger,
-            verifier=verifier_of(config),
+            verifier=verifier,
             site=self._desk_site,
             signer=self._key,
             clock=clock,
@@ -353,7 +354,7 @@ class SiteDaemon:
         self._config = config
         self._loop.controller.go_by(layout, policy)
         self._desk.trust(verifier)
-        self._loop.apply(KeysTrusted(frozenset(key.kid for key in config.trust_keys)))
+        self._loop.apply(KeysTrusted(verifier.keys.dispatchers(self._desk.kept.quota)))
 
     async def _ask_for_upload(self) -> None:
         self._ledger.changed.set()

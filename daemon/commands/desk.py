@@ -32,7 +32,7 @@ from daemon.commands.verdicts import (
 )
 from daemon.commands.verifier import Verifier
 from daemon.commands.waiting import Flushed, Waiting, patience_s, resumed
-from daemon.commands.words import Lane
+from daemon.commands.words import Lane, Reason
 from daemon.signing import PrivateKey
 from daemon.store import Store, Transaction
 
@@ -130,7 +130,7 @@ class CommandDesk:
 
     def claimed_signer(self, lane: Lane, payload: bytes) -> str | None:
         """The trusted key that a message names, unverified; `None` = none that may speak in this lane."""
-        return self._verifier.claimed_signer(lane, payload)
+        return self._verifier.keys.claimed_signer(lane, payload)
 
     async def receive(
         self, lane: Lane, payload: bytes, *, retained: bool = False, arrived_s: float | None = None
@@ -146,8 +146,24 @@ class CommandDesk:
         Returns:
             The answers so far; they have gone to the outlet too. None = it cannot be answered, or need not.
         """
+        return list((await self._receive(lane, payload, retained=retained, arrived_s=arrived_s)).answers)
+
+    async def receive_command(self, payload: bytes) -> list[Answer] | Refused:
+        """Take a command that came without a topic (local HTTP).
+
+        Returns:
+            The answers so far, or why there can be none.
+        """
+        taken = await self._receive(self._verifier.keys.command_lane(payload), payload)
+        if taken.answers:
+            return list(taken.answers)
+        return taken.refused or Refused(Reason.MALFORMED, "an empty message")
+
+    async def _receive(
+        self, lane: Lane, payload: bytes, *, retained: bool = False, arrived_s: float | None = None
+    ) -> _Taken:
         if not payload:
-            return []
+            return _Taken()
         async with self._lock:
             now_s = self._clock.wall()
             held = self._kept.quota
@@ -156,7 +172,7 @@ class CommandDesk:
             )
             match message:
                 case HeldAlready():
-                    return []
+                    return _Taken()
                 case Refused():
                     taken = _Taken(refused=message)
                 case Authentic():
@@ -164,11 +180,7 @@ class CommandDesk:
                     async with self._store.transaction() as tx:
                         taken = await self._take(tx, message, retained=retained, arrived_s=arrived)
             self._tell(lane, payload, taken)
-        return list(taken.answers)
-
-    async def receive_command(self, payload: bytes) -> list[Answer]:
-        """Take a command that came without a topic (local HTTP)."""
-        return await self.receive(self._verifier.command_lane(payload), payload)
+        return taken
 
     async def answers(self, jti: str) -> list[str]:
         """The answers (JWS) to a command so far, from the store."""

@@ -10,7 +10,7 @@ from daemon.commands.kept import Kept
 from daemon.commands.orders import Exclusion, Hold, OperatorLimit
 from daemon.commands.site import Site
 from daemon.commands.verdicts import Authentic, Command, Refused, TakeQuota
-from daemon.commands.waiting import Awaited, Flushed, PowerDown, SeenAgain
+from daemon.commands.waiting import Awaited, Flushed, PowerDown, Reloaded, SeenAgain
 from daemon.commands.words import READ_ONLY, Op
 from daemon.timestamps import format_utc
 
@@ -115,6 +115,9 @@ def _without_arguments(command: Command, kept: Kept, site: Site) -> Execution:
     if command.op is Op.FLUSH:
         job = command.jti
         return Execution(kept, (Outcome.accepted(),), lambda: site.flush(job), awaited=Flushed(job))
+    if command.op is Op.RELOAD:
+        job = command.jti
+        return Execution(kept, (Outcome.accepted(),), lambda: site.reload(job), awaited=Reloaded(job))
     raise AssertionError(f"{command.op} was let through by the verifier")
 
 

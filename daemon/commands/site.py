@@ -67,6 +67,12 @@ class Site(Protocol):
     def flushed(self, job: str) -> bool:
         """Whether that has been done."""
 
+    def reload(self, job: str) -> None:
+        """Read the configuration anew and go by it; `job` names the wish."""
+
+    def reloaded(self, job: str) -> Sequence[str] | None:
+        """`None` = not yet; empty = it is gone by; else what is wrong with it, and nothing has changed."""
+
     def state_object(self) -> Mapping[str, Any]:
         """The `state` object; integers only."""
 

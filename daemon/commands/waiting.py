@@ -14,6 +14,9 @@ from daemon.signing import loads
 PATIENCE_S = 300
 RESTART_PATIENCE_S = 900
 FLUSH_PATIENCE_S = 60
+RELOAD_PATIENCE_S = 60
+_MAX_DETAIL = 1000
+"""Characters of what is wrong with a configuration; the log has all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,14 @@ class Flushed:
     job: str
 
 
-Awaited = PowerDown | SeenAgain | Flushed
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """The configuration has been read anew, and is gone by."""
+
+    job: str
+
+
+Awaited = PowerDown | SeenAgain | Flushed | Reloaded
 """What a command waits for."""
 
 
@@ -50,6 +60,8 @@ def patience_s(awaited: Awaited) -> int:
             return RESTART_PATIENCE_S
         case Flushed():
             return FLUSH_PATIENCE_S
+        case Reloaded():
+            return RELOAD_PATIENCE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,24 +82,46 @@ class Waiting:
         if self.replaced:
             return Outcome.failed("replaced before the power was down to it")
         if self.lost:
-            return Outcome.failed("the controller was started again before the device was seen again")
-        over = monotonic_s >= self.deadline_s
+            return self._lost()
+        ended = self._ended(site)
+        if ended is not None or monotonic_s < self.deadline_s:
+            return ended
+        return Outcome.failed(self._not_seen(site))
+
+    def _ended(self, site: Site) -> Outcome | None:
         match self.awaited:
             case PowerDown(limit_w):
                 power_w = site.power_w()
-                if power_w is not None and power_w <= limit_w:
-                    return Outcome.done()
-                shown = "unknown" if power_w is None else f"{power_w:.0f} W"
-                told = f"after {PATIENCE_S} s the metered power is {shown}; it stays in force"
+                done = power_w is not None and power_w <= limit_w
             case SeenAgain(device):
-                if site.seen_again(device):
-                    return Outcome.done()
-                told = f"not seen to go and come back within {RESTART_PATIENCE_S} s"
+                done = site.seen_again(device)
             case Flushed(job):
-                if site.flushed(job):
-                    return Outcome.done()
-                told = f"not everything is on the disk after {FLUSH_PATIENCE_S} s"
-        return Outcome.failed(told) if over else None
+                done = site.flushed(job)
+            case Reloaded(job):
+                problems = site.reloaded(job)
+                if problems:
+                    return Outcome.failed("; ".join(problems)[:_MAX_DETAIL])
+                done = problems is not None
+        return Outcome.done() if done else None
+
+    def _not_seen(self, site: Site) -> str:
+        match self.awaited:
+            case PowerDown():
+                power_w = site.power_w()
+                shown = "unknown" if power_w is None else f"{power_w:.0f} W"
+                return f"after {PATIENCE_S} s the metered power is {shown}; it stays in force"
+            case SeenAgain():
+                return f"not seen to go and come back within {RESTART_PATIENCE_S} s"
+            case Flushed():
+                return f"not everything is on the disk after {FLUSH_PATIENCE_S} s"
+            case Reloaded():
+                return f"the configuration has not been read after {RELOAD_PATIENCE_S} s"
+
+    def _lost(self) -> Outcome:
+        if isinstance(self.awaited, Reloaded):
+            # A start reads the whole configuration, and there is none without one that is right.
+            return Outcome.done()
+        return Outcome.failed("the controller was started again before the device was seen again")
 
     def after(self, op: Op) -> "Waiting":
         """Once a command of this kind has been taken."""
@@ -99,7 +133,8 @@ def resumed(unfinished: Iterable[Unfinished], kept: Kept, now_s: float, monotoni
     """What the commands that were accepted before a restart, oldest first, still wait for.
 
     A limit stands, so the meter goes on being watched. A flush is run again: that does no harm. A device is
-    not restarted a second time: that it is not known how it went is what is answered.
+    not restarted a second time: that it is not known how it went is what is answered. A start has read the
+    configuration.
     """
     waiting: list[Waiting] = []
     for command in unfinished:
@@ -122,9 +157,11 @@ def _resumed(command: Unfinished, now_s: float, monotonic_s: float) -> Waiting |
             awaited = SeenAgain(device)
         case _ if op is Op.FLUSH:
             awaited = Flushed(command.jti)
+        case _ if op is Op.RELOAD:
+            awaited = Reloaded(command.jti)
         case _:
             return None
     patience = patience_s(awaited)
     left_s = min(max(command.accepted_s + patience - now_s, 0.0), patience)
-    lost = isinstance(awaited, SeenAgain)
+    lost = isinstance(awaited, SeenAgain | Reloaded)
     return Waiting(command.kid, command.jti, op, awaited, monotonic_s + left_s, lost=lost)

@@ -1,6 +1,6 @@
 """The site as the command desk changes it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,14 +13,18 @@ from daemon.cycle.flushing import Flusher
 from daemon.cycle.loop import CycleLoop
 from daemon.cycle.report import plan_object
 from daemon.cycle.restarting import Restarting
+from daemon.reloading import Reloader
 
 
 class DeskSite:
     """Implements `daemon.commands.site.Site` over the running cycle."""
 
-    def __init__(self, loop: CycleLoop, state: Callable[[], dict[str, Any]], flusher: Flusher) -> None:
+    def __init__(
+        self, loop: CycleLoop, state: Callable[[], dict[str, Any]], flusher: Flusher, reloader: Reloader
+    ) -> None:
         self._loop = loop
         self._flusher = flusher
+        self._reloader = reloader
         self._restarting = Restarting(loop.controller)
         loop.on_result.append(self._restarting.look)
         self._state = state
@@ -93,6 +97,12 @@ class DeskSite:
 
     def flushed(self, job: str) -> bool:
         return self._flusher.done(job)
+
+    def reload(self, job: str) -> None:
+        self._reloader.ask(job)
+
+    def reloaded(self, job: str) -> Sequence[str] | None:
+        return self._reloader.outcome(job)
 
     def state_object(self) -> Mapping[str, Any]:
         return self._state()

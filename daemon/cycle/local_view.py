@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from daemon.commands.desk import CommandDesk
+from daemon.commands.verdicts import Refused
 from daemon.cycle.foresight import Foresight
 from daemon.cycle.loop import CycleLoop
 from daemon.cycle.report import device_objects, plan_object
@@ -64,10 +65,13 @@ class LocalView:
         return Health(ok=True)
 
     async def command(self, body: bytes) -> CommandOutcome:
-        answers = await self._desk.receive_command(body)
-        if not answers:
-            return CommandOutcome("unauthenticated", None)
-        return CommandOutcome(answers[0].status.value, answers[0].jws)
+        match await self._desk.receive_command(body):
+            case Refused(reason=reason):
+                return CommandOutcome(reason.value, None)
+            case [first, *_]:
+                return CommandOutcome(first.status.value, first.jws)
+            case unreachable:
+                raise AssertionError(f"neither refused nor answered: {unreachable}")
 
     async def answers(self, jti: str) -> Sequence[str]:
         return await self._desk.answers(jti)

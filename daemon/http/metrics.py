@@ -56,7 +56,7 @@ class Metrics:
         self._cycle = Histogram(
             "quotawatt_cycle_seconds",
             "Time that a control cycle took.",
-            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1),
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.25, 0.5, 1),
             registry=registry,
         )
         self._ledger = Gauge("quotawatt_ledger_seq", "Newest record of the ledger.", registry=registry)

@@ -5,7 +5,6 @@ during a short cut arrives after it.
 """
 
 import asyncio
-import contextlib
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,13 +14,13 @@ from typing import Any
 import aiomqtt
 import structlog
 from aiomqtt.exceptions import MqttConnectError
-from paho.mqtt.client import MQTTMessage
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from daemon.clock import Entropy
 from daemon.config.settings import Mqtt, MqttProtocol
+from daemon.mqtt.client import Client, ClosedError
 from daemon.mqtt.dispatch import Dispatch
 from daemon.mqtt.outgoing import Outbound, Outgoing
 from daemon.mqtt.tls import tls_context
@@ -207,7 +206,7 @@ class MqttConnection:
             return error
         raise AssertionError("serving ends with an error only")
 
-    def _client(self, protocol: MqttProtocol) -> "_Client":
+    def _client(self, protocol: MqttProtocol) -> Client:
         settings, last_will = self._settings, self._will()
         kept = self._client_id is not None
         version: dict[str, Any] = {"protocol": aiomqtt.ProtocolVersion.V311, "clean_session": not kept}
@@ -219,7 +218,7 @@ class MqttConnection:
                 "clean_start": not kept,
                 "properties": session,
             }
-        return _Client(
+        return Client(
             self._deliver,
             settings.host,
             settings.port,
@@ -235,7 +234,7 @@ class MqttConnection:
             **version,
         )
 
-    async def _serve(self, client: "_Client") -> None:
+    async def _serve(self, client: Client) -> None:
         """Until the connection ends.
 
         Raises:
@@ -326,42 +325,9 @@ class MqttConnection:
         say(what, host=host, port=port, mqtt=protocol, error=str(error))
 
 
-class _ClosedError(aiomqtt.MqttError):
-    """The broker closed the connection instead of answering."""
-
-
-class _Client(aiomqtt.Client):
-    """Hands messages on as they come, and notices a connection that is closed before CONNACK.
-
-    aiomqtt 2.5 would queue messages, at 60 µs and more for each, and wait its whole time-out.
-    """
-
-    def __init__(self, deliver: TopicHandler, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._deliver = deliver
-
-    async def ended(self) -> None:
-        """Wait for the end of the connection.
-
-        Raises:
-            MqttError: how it ended.
-        """
-        await asyncio.shield(self._disconnected)
-        raise _ClosedError("the connection ended")
-
-    def _on_message(self, _client: object, _userdata: object, message: MQTTMessage) -> None:
-        with contextlib.suppress(UnicodeDecodeError):  # a topic that is no text is nobody's
-            self._deliver(message.topic, bytes(message.payload), message.retain)
-
-    def _on_disconnect(self, *args: Any, **kwargs: Any) -> None:
-        if not self._connected.done():
-            self._connected.set_exception(_ClosedError("the broker closed the connection"))
-        super()._on_disconnect(*args, **kwargs)
-
-
 def _may_be_the_version(error: Exception) -> bool:
     """Whether the broker was there and would not have us, so that another version is worth a try."""
-    if isinstance(error, MqttConnectError | _ClosedError):
+    if isinstance(error, MqttConnectError | ClosedError):
         return True
     # What paho raises before CONNACK comes as a bare MqttError; only silence has this text.
     return isinstance(error, aiomqtt.MqttError) and str(error) == "Operation timed out"

@@ -21,6 +21,9 @@ from drivers.ports import TopicBus
 JOSE = "application/jose"
 _NAP_S = 0.02
 """A budget that is used up fills in steps of at most this: another topic's message does not wait longer."""
+_IDLE_S = 0.0005
+"""Everything else that was due took less than this: there is time left over."""
+_TELL_EVERY_S = 60.0
 
 _log = structlog.get_logger()
 
@@ -41,7 +44,7 @@ class OrderIntake:
         self._clock = clock
         self._waiting = WaitingOrders(signer, clock.monotonic())
         self._wake = asyncio.Event()
-        self._told_of_drops = False
+        self._tell_of_drops_s = clock.monotonic()
         for lane in Lane:
             bus.subscribe(topics.lane(lane), partial(self._arrived, lane))
 
@@ -53,26 +56,34 @@ class OrderIntake:
     def _arrived(self, lane: Lane, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001  TopicHandler
         del topic
         kept = self._waiting.add(Arrived(lane, payload, retained, self._clock.wall()))
-        if not kept and not self._told_of_drops:
-            self._told_of_drops = True
+        if not kept and self._clock.monotonic() >= self._tell_of_drops_s:
+            self._tell_of_drops_s = self._clock.monotonic() + _TELL_EVERY_S
             _log.warning("orders come faster than they can be taken; some are dropped", topic=lane.value)
         self._wake.set()
 
     async def run(self, desk: CommandDesk) -> None:
         """Until cancelled."""
+        spare = False
         while True:
-            found = self._waiting.next(self._clock.monotonic())
+            found = self._waiting.next(self._clock.monotonic(), spare=spare)
             match found:
                 case None:
-                    self._told_of_drops = False
                     self._wake.clear()
                     await self._wake.wait()
                 case float():
-                    await asyncio.sleep(min(found, _NAP_S))
+                    spare = await self._turn_of_others() < _IDLE_S
+                    if not spare:
+                        await asyncio.sleep(min(found, _NAP_S))
                 case Arrived():
                     await self._hand_over(desk, found)
                     # What is refused waits for nothing: the rest of the site gets its turn in between.
-                    await asyncio.sleep(0)
+                    spare = await self._turn_of_others() < _IDLE_S
+
+    async def _turn_of_others(self) -> float:
+        """Let everything else run that is due; what that took, s."""
+        began_s = self._clock.monotonic()
+        await asyncio.sleep(0)
+        return self._clock.monotonic() - began_s
 
     async def _hand_over(self, desk: CommandDesk, message: Arrived) -> None:
         try:

@@ -1,8 +1,9 @@
 """Orders that wait for the desk: what keeps a site alive goes first, and no flood costs more than its share.
 
-A signature check costs some 200 µs, so each topic has a budget of them. Within it the messages of each
-claimed key take turns: whoever forges in one name does not shut out another, and what no key of the
-site could have signed comes last. Beyond the budget a message waits; beyond the room the oldest goes.
+A signature check costs some 200 µs, so each topic has a budget of them, and on top of it what time the
+rest of the site leaves over. Within a topic the messages of each claimed key take turns: whoever forges in
+one name does not shut out another, and what no key of the site could have signed comes last. Beyond the
+budget a message waits; beyond the room the oldest goes.
 """
 
 import re
@@ -32,13 +33,17 @@ _HOLD = re.compile(rb'"op"\s*:\s*"hold"')
 
 
 class Urgency(IntEnum):
-    """Who goes first."""
+    """What is at stake. All but plain commands take turns: none of them may shut out another."""
 
     QUOTA = 0
     LEASE = 1
     HOLD = 2
     """Or says so: nothing of this is believed, it only decides about the turn."""
     COMMAND = 3
+
+
+_URGENT = len(Lane) * (len(Urgency) - 1)
+"""Pairs of urgency and lane that are no plain command's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +164,8 @@ class WaitingOrders:
             for lane in Lane
             for rate in (CHECKS_PER_S.get(lane, COMMAND_CHECKS_PER_S),)
         }
+        self._turns = [(urgency, lane) for urgency in Urgency for lane in Lane]
+        """Who is asked first."""
         self.dropped = dict.fromkeys(Lane, 0)
         """By lane: messages for which there was no room."""
 
@@ -176,20 +183,34 @@ class WaitingOrders:
         self.dropped[lane] += dropped
         return not dropped
 
-    def next(self, now_s: float) -> Arrived | float | None:
-        """The next one; or the seconds until one may be taken; `None` = nothing waits."""
+    def next(self, now_s: float, *, spare: bool = False) -> Arrived | float | None:
+        """The next one; or the seconds until one may be taken; `None` = nothing waits.
+
+        Args:
+            now_s: of a clock that only goes on.
+            spare: there is time left over: one may be taken beyond its topic's budget.
+        """
         soonest_s: float | None = None
-        for urgency in Urgency:
-            for lane in Lane:
-                queue = self._queues[lane][urgency]
-                if queue.empty:
-                    continue
-                wait_s = self._budgets[lane].look(now_s)
-                if wait_s > 0:
-                    soonest_s = wait_s if soonest_s is None else min(soonest_s, wait_s)
-                    continue
-                message = queue.take()
-                assert message is not None
+        beyond: tuple[Urgency, Lane] | None = None
+        for turn in self._turns:
+            urgency, lane = turn
+            if self._queues[lane][urgency].empty:
+                continue
+            wait_s = self._budgets[lane].look(now_s)
+            if wait_s <= 0:
+                message = self._taken(turn)
                 self._budgets[lane].spend(len(message.payload))
                 return message
-        return soonest_s
+            soonest_s = wait_s if soonest_s is None else min(soonest_s, wait_s)
+            beyond = beyond or turn
+        return self._taken(beyond) if spare and beyond is not None else soonest_s
+
+    def _taken(self, turn: tuple[Urgency, Lane]) -> Arrived:
+        urgency, lane = turn
+        message = self._queues[lane][urgency].take()
+        assert message is not None
+        if urgency is not Urgency.COMMAND:
+            # Its next turn comes after those of all that are as urgent.
+            self._turns.remove(turn)
+            self._turns.insert(_URGENT - 1, turn)
+        return message

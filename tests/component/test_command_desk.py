@@ -14,6 +14,7 @@ from daemon.commands.desk import CommandDesk
 from daemon.commands.kept import Kept
 from daemon.commands.orders import Exclusion, Hold, Lease, OperatorLimit, ScheduleEntry
 from daemon.commands.sender import Sender, Signed
+from daemon.commands.verdicts import Refused
 from daemon.commands.words import Lane, Role
 from daemon.errors import StoreError
 from daemon.signing import PrivateKey, jws_hash, sign
@@ -296,6 +297,53 @@ async def test_a_flush_is_done_when_everything_is_on_the_disk(world: DeskWorld) 
     assert await words(desk, second) == ["accepted", "failed"]
 
 
+async def test_a_reload_is_done_when_it_is_gone_by_and_fails_with_what_is_wrong(world: DeskWorld) -> None:
+    desk = await world.open()
+    engineer = Sender(KEYS[Role.ENGINEER], SITE, world.clock, CountedUuids())
+    good, bad, slow, broken_off = (engineer.command("reload", lane=Lane.ENGINEER) for _ in range(4))
+    for message in (good, bad, slow):
+        assert said(await give(desk, message)) == [ACCEPTED]
+    assert world.site.of("reload") == [good.jti, bad.jti, slow.jti]
+    world.site.reloads |= {good.jti: [], bad.jti: ["site.toml: mqtt: is missing", "site.toml: x"]}
+    await desk.tick()
+    assert await words(desk, good) == ["accepted", "done"]
+    failed = answer_claims((await desk.answers(bad.jti))[-1])
+    assert (failed["status"], failed["detail"]) == ("failed", "site.toml: mqtt: is missing; site.toml: x")
+    world.clock.advance(60)
+    await desk.tick()
+    assert await words(desk, slow) == ["accepted", "failed"]
+    # Who starts has read the configuration, however long ago it was asked for.
+    await give(desk, broken_off)
+    world.clock.advance(100)
+    desk = await world.open()
+    await desk.tick()
+    assert await words(desk, broken_off) == ["accepted", "done"]
+    assert world.site.of("reload").count(broken_off.jti) == 1
+
+
+async def test_where_no_answer_can_be_given_the_word_is(world: DeskWorld, senders: Senders) -> None:
+    desk = await world.open()
+    hold = senders.hold(5_000_000).jws.encode()
+    stranger = PrivateKey.from_seed(b"\x66" * 32, "stranger")
+    forged = PrivateKey.from_seed(b"\x66" * 32, "operator-1")
+    for payload, word in [
+        (b"", "malformed"),
+        (b"x.y", "malformed"),
+        (hold + b"a" * 17_000, "too-large"),
+        (sign(b"{}", "qw-cmd+jws", stranger).encode(), "unknown-key"),
+        (sign(b"{}", "qw-cmd+jws", forged).encode(), "bad-signature"),
+        # Signed, but without a jti there is nowhere to answer to.
+        (signed(b"{}", Lane.OPERATOR, typ="qw-rsp+jws"), "wrong-type"),
+        (signed(b"{}", Lane.OPERATOR), "malformed"),
+    ]:
+        taken = await desk.receive_command(payload)
+        assert isinstance(taken, Refused)
+        assert taken.reason == word
+    answered = await desk.receive_command(hold)
+    assert isinstance(answered, list)
+    assert said(answered) == [ACCEPTED]
+
+
 async def test_a_new_hold_replaces_the_old_one(world: DeskWorld, senders: Senders) -> None:
     desk = await world.open()
     await give(desk, senders.hold(5_000_000))
@@ -445,8 +493,10 @@ async def test_commands_at_the_same_time_are_taken_one_after_the_other(
 async def test_a_command_without_a_topic_goes_by_its_keys_role(world: DeskWorld, senders: Senders) -> None:
     desk = await world.open()
     ping = senders.dispatcher.command("ping", lane=Lane.DISPATCHER)
-    assert said(await desk.receive_command(ping.jws.encode())) == [ACCEPTED, DONE]
-    assert await desk.receive_command(b"hello") == []
+    answers = await desk.receive_command(ping.jws.encode())
+    assert isinstance(answers, list)
+    assert said(answers) == [ACCEPTED, DONE]
+    assert isinstance(await desk.receive_command(b"hello"), Refused)
     assert world.outlet.refusals == [("cmd/operator", "malformed")]
 
 

@@ -4,9 +4,15 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from daemon.commands.sender import Sender
+from daemon.commands.words import Lane
+from daemon.config import load_config
 from daemon.signing import PrivateKey
+from daemon.timestamps import format_utc
 from tests.world.loop import VirtualLoop, run_virtual
-from tests.world.virtual_site import VirtualSite
+from tests.world.virtual_site import SITE, SeededEntropy, VirtualSite
 
 
 def rewritten(folder: Path, change: Callable[[str], str]) -> None:
@@ -93,6 +99,100 @@ def test_a_key_that_is_taken_out_loses_its_say(tmp_path: Path) -> None:
         site.dispatcher.quota((0, None))
         await site.run(5)
         assert site.state["quota_rev"] == rev
+
+    played(tmp_path, story, racks=0)
+
+
+def _trusting(text: str, key: PrivateKey, role: str, more: str = "") -> str:
+    """A configuration in which a further key counts."""
+    entry = f'[[trust.keys]]\nkid = "{key.kid}"\nrole = "{role}"\n{more}\n'
+    jwk = ", ".join(f'{name} = "{value}"' for name, value in key.public_jwk().items())
+    return f"{text}\n{entry}jwk = {{ {jwk} }}\n"
+
+
+def test_another_key_under_the_same_name_does_not_vouch_for_the_quota(tmp_path: Path) -> None:
+    async def story(site: VirtualSite) -> None:
+        await held(site, 0.8)
+        x = site.dispatcher.key.public_jwk()["x"]
+        rewritten(tmp_path, lambda text: text.replace(x, PrivateKey.from_seed(b"x" * 32).public_jwk()["x"]))
+
+        assert await reloaded(site) == []
+        await site.run(5)
+
+        assert "trust" in {alarm["type"] for alarm in site.state["alarms"]}
+
+    played(tmp_path, story, racks=0)
+
+
+@pytest.mark.parametrize(("cut_short_s", "trusted"), [(0, True), (-3600, False)])
+def test_a_key_that_runs_out_takes_no_quota_with_it(
+    tmp_path: Path, cut_short_s: int, *, trusted: bool
+) -> None:
+    async def story(site: VirtualSite) -> None:
+        limit_w = await held(site, 0.8)
+        heir = PrivateKey.from_seed(b"h" * 32)
+        end = format_utc(site.clock.wall() + cut_short_s)
+        kid = site.dispatcher.key.kid
+        rewritten(tmp_path, lambda text: text.replace(f'kid = "{kid}"', f'kid = "{kid}"\nnot_after = {end}'))
+        rewritten(tmp_path, lambda text: _trusting(text, heir, "dispatcher"))
+        assert await reloaded(site) == []
+        # Whoever takes over keeps the quota alive that the first has left; the first is not heard any more.
+        site.dispatcher.key = heir
+        await site.run(400)
+        assert ("trust" in {alarm["type"] for alarm in site.state["alarms"]}) is not trusted
+        assert (site.state["limit_w"] == limit_w) is trusted
+        assert (site.state["state"] == "failsafe") is not trusted
+        # Nor does a restart.
+        await site.stop()
+        site.config = load_config(tmp_path / "site.toml")
+        await site.start()
+        await site.run(5)
+        assert (site.state["state"] == "failsafe") is not trusted
+
+    played(tmp_path, story, racks=0)
+
+
+def test_without_an_heir_a_key_that_runs_out_leads_to_failsafe(tmp_path: Path) -> None:
+    async def story(site: VirtualSite) -> None:
+        limit_w = await held(site, 0.8)
+        end, kid = format_utc(site.clock.wall() + 60), site.dispatcher.key.kid
+        rewritten(tmp_path, lambda text: text.replace(f'kid = "{kid}"', f'kid = "{kid}"\nnot_after = {end}'))
+        assert await reloaded(site) == []
+        await site.run(150)
+        assert (site.state["state"], site.state["limit_w"]) == ("limited", limit_w)
+        await site.run(120 + 60 + 300)
+        assert (site.state["state"], site.state["limit_w"]) == ("failsafe", site.failsafe_w)
+        assert "trust" not in {alarm["type"] for alarm in site.state["alarms"]}
+
+    played(tmp_path, story, racks=0)
+
+
+def test_an_engineer_has_the_configuration_read_anew(tmp_path: Path) -> None:
+    async def story(site: VirtualSite) -> None:
+        engineer = PrivateKey.from_seed(b"e" * 32)
+        rewritten(tmp_path, lambda text: _trusting(text, engineer, "engineer"))
+        site.config = load_config(tmp_path / "site.toml")
+        quota_w = await held(site, 0.8)
+        sender = Sender(engineer, SITE, site.clock, SeededEntropy(1))
+
+        async def outcome() -> dict[str, Any]:
+            message = sender.command("reload", lane=Lane.ENGINEER)
+            topic = f"quotawatt/v1/{SITE}/cmd/engineer"
+            site.broker.publish(topic, message.jws.encode(), retain=False)
+            await site.run(5)
+            first, last = (one for one in site.dispatcher.answers if one["jti"] == message.jti)
+            assert first["status"] == "accepted"
+            return last
+
+        rewritten(tmp_path, with_value("failsafe_mw", f"{quota_w / 4e6:.6f}"))
+        rewritten(tmp_path, with_value("contract_max_mw", f"{quota_w / 2e6:.6f}"))
+        assert (await outcome())["status"] == "done"
+        assert site.state["limit_w"] == quota_w // 2
+        rewritten(tmp_path, with_value("contract_max_mw", "0.001"))
+        failed = await outcome()
+        assert failed["status"] == "failed"
+        assert "site.failsafe_mw: is" in failed["detail"]
+        assert site.state["limit_w"] == quota_w // 2
 
     played(tmp_path, story, racks=0)
 

@@ -60,7 +60,7 @@ class BrokerSite:
             entropy=QuickUuids(),
             will=lambda: last_will(TOPICS, clock, "boot"),
         )
-        intake = OrderIntake(link, TOPICS, clock, VERIFIER.claimed_signer)
+        intake = OrderIntake(link, TOPICS, clock, VERIFIER.keys.claimed_signer)
         desk = await CommandDesk.open(
             store=store,
             ledger=PaperLedger(),

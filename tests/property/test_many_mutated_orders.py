@@ -32,6 +32,6 @@ def test_a_verifier_that_refuses_what_is_whole_is_found_out(monkeypatch: pytest.
 
 
 def test_a_verifier_that_looks_at_no_clock_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("daemon.commands.verifier.SKEW_S", 10**9)
+    monkeypatch.setattr("daemon.commands.demands.SKEW_S", 10**9)
     with pytest.raises(OrderFuzzError, match="expired on"):
         fuzz_orders(SEED, 2_000)

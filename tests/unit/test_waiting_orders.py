@@ -16,7 +16,7 @@ HOLD = {"limit_w": 5_000_000, "reason": "crane"}
 
 
 def waiting(now_s: float = 0.0) -> WaitingOrders:
-    return WaitingOrders(VERIFIER.claimed_signer, now_s)
+    return WaitingOrders(VERIFIER.keys.claimed_signer, now_s)
 
 
 def arrived(lane: Lane, payload: bytes, *, retained: bool = False) -> Arrived:
@@ -85,7 +85,7 @@ def test_forgeries_in_one_name_do_not_shut_out_another() -> None:
     other = PrivateKey.from_seed(b"\x04" * 32, "dispatch-2")
 
     def signer(lane: Lane, payload: bytes) -> str | None:
-        return VERIFIER.claimed_signer(lane, payload) or ("dispatch-2" if payload == genuine else None)
+        return VERIFIER.keys.claimed_signer(lane, payload) or ("dispatch-2" if payload == genuine else None)
 
     genuine = sign(b"{}", Lane.LEASE.typ, other).encode()
     orders = WaitingOrders(signer, 0.0)
@@ -156,3 +156,50 @@ def test_a_long_message_costs_several_checks() -> None:
     for number in range(60):
         orders.add(arrived(Lane.QUOTA, b"%03d" % number + b"a" * 20_000))
     assert len(taken(orders, 0.0)) < 60
+
+
+def flooded(orders: WaitingOrders, *lanes: Lane) -> None:
+    for lane in lanes:
+        for number in range(MAX_WAITING):
+            orders.add(arrived(lane, forged(lane, number)))
+
+
+def test_no_urgent_topic_shuts_out_another() -> None:
+    orders = waiting()
+    flooded(orders, Lane.QUOTA)
+    orders.add(lease := arrived(Lane.LEASE, signed(lease_claims(), Lane.LEASE)))
+    orders.add(hold := arrived(Lane.OPERATOR, signed(command_claims("hold", HOLD), Lane.OPERATOR)))
+    orders.add(ping := arrived(Lane.OPERATOR, signed(command_claims("ping"), Lane.OPERATOR)))
+    # However often the budget is full again: the urgent ones have their turns.
+    found = [orders.next(float(second)) for second in range(5)]
+    assert lease in found
+    assert hold in found
+    # What is not urgent waits for all of these.
+    assert ping not in found
+
+
+def test_spare_time_is_used_beyond_the_budget_and_not_before_it() -> None:
+    orders = waiting()
+    flooded(orders, Lane.OPERATOR)
+    within = taken(orders, 0.0)
+    assert isinstance(orders.next(0.0), float)
+    flooded(orders, Lane.LEASE)
+    first = orders.next(0.0, spare=True)
+    assert isinstance(first, Arrived)
+    assert first.lane is Lane.LEASE
+    taken(orders, 0.0)
+    beyond = 0
+    while isinstance(orders.next(0.0, spare=True), Arrived):
+        beyond += 1
+    assert len(within) + beyond == MAX_WAITING
+    assert orders.next(0.0, spare=True) is None
+
+
+def test_what_was_taken_in_spare_time_is_not_charged() -> None:
+    orders = waiting()
+    flooded(orders, Lane.OPERATOR)
+    taken(orders, 0.0)
+    before_s = orders.next(0.0)
+    assert isinstance(orders.next(0.0, spare=True), Arrived)
+    flooded(orders, Lane.OPERATOR)
+    assert orders.next(0.0) == before_s

@@ -27,6 +27,8 @@ class PaperSite:
         self.back: set[str] = set()
         """Devices that have come back."""
         self.jobs_done: set[str] = set()
+        self.reloads: dict[str, list[str]] = {}
+        """What came of a reload."""
         self.told: list[tuple[str, Any]] = []
 
     def clock_trusted(self) -> bool:
@@ -84,6 +86,12 @@ class PaperSite:
 
     def flushed(self, job: str) -> bool:
         return job in self.jobs_done
+
+    def reload(self, job: str) -> None:
+        self.told.append(("reload", job))
+
+    def reloaded(self, job: str) -> list[str] | None:
+        return self.reloads.get(job)
 
     def state_object(self) -> Mapping[str, Any]:
         return {"state": "limited", "limit_w": self.limit_w}

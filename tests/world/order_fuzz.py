@@ -34,7 +34,7 @@ def fuzz_orders(seed: int, cases: int) -> Counter[str]:
 
 def problem_with(case: Case) -> str | None:
     """What is wrong with the verdict on a message; `None` = nothing."""
-    VERIFIER.claimed_signer(case.lane, case.payload)  # looks at it before anything has been checked
+    VERIFIER.keys.claimed_signer(case.lane, case.payload)  # looks at it before anything has been checked
     verdict = judge(case.payload, case.lane, **case.facts)
     if not case.words:
         return None if isinstance(verdict, TakeQuota | HearLease | Command) else f"refused: {verdict}"

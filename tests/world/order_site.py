@@ -31,7 +31,7 @@ class OrderSite:
         clock, topics = SystemClock(), Topics(SITE)
         store = await Store.open(self._folder / "site.db")
         link = MqttConnection(self._broker, client_id=client_id(SITE), entropy=QuickUuids())
-        intake = OrderIntake(link, topics, clock, VERIFIER.claimed_signer)
+        intake = OrderIntake(link, topics, clock, VERIFIER.keys.claimed_signer)
         desk = await CommandDesk.open(
             store=store,
             ledger=PaperLedger(),

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import aiomqtt
@@ -105,16 +105,17 @@ class Dispatch:
     # --- what is said to it ---
 
     async def quota(self, *steps: tuple[float, int | None]) -> Signed:
-        """Publish the next quota: (seconds from now, limit), each until the next, the last for an hour."""
+        """Publish the next quota, as `signed_quota` makes it."""
+        return await self.publish(self.signed_quota(*steps))
+
+    def signed_quota(self, *steps: tuple[float, int | None]) -> Signed:
+        """The next quota: (seconds from now, limit), each until the next, the last for an hour."""
         self.rev += 1
         wall_s = self.clock.wall()
         starts = [int(wall_s + after_s) for after_s, _ in steps]
         ends = [*starts[1:], starts[-1] + HOUR_S]
         limits = [limit_w for _, limit_w in steps]
         entries = [ScheduleEntry(*entry) for entry in zip(starts, ends, limits, strict=True)]
-        return await self.publish(self._signed_quota(entries))
-
-    def _signed_quota(self, entries: Sequence[ScheduleEntry]) -> Signed:
         return self._senders[Role.DISPATCHER].quota(self.rev, entries)
 
     async def lease(self) -> None:
@@ -125,7 +126,13 @@ class Dispatch:
         self, op: Op, args: Mapping[str, Any] | None = None, role: Role = Role.OPERATOR
     ) -> Signed:
         """Publish a command."""
-        return await self.publish(self._senders[role].command(op, args, lane=Lane.of_commands(role)))
+        return await self.publish(self.signed_command(op, args, role))
+
+    def signed_command(
+        self, op: Op, args: Mapping[str, Any] | None = None, role: Role = Role.OPERATOR
+    ) -> Signed:
+        """A command, signed now."""
+        return self._senders[role].command(op, args, lane=Lane.of_commands(role))
 
     async def publish(self, message: Signed) -> Signed:
         """Publish a signed message where it belongs; again, if it was published before."""
