@@ -43,6 +43,8 @@ class WriteBudget:
             self._left[those] = np.maximum(self._left[those] - 1.0, 0.0)
 
     def _refill(self, now_s: float) -> None:
+        if now_s == self._counted_s:
+            return
         if self._counted_s is not None:
             gained = self._rate_per_s * max(now_s - self._counted_s, 0.0)
             self._left = np.minimum(self._left + gained, self._most)

@@ -114,6 +114,7 @@ class Loads:
         self._events: list[tuple[float, int, int, int, float]] = []
         """Heap of (due, number, row, generation, order)."""
         self._number = 0
+        self._rng = random.Random()
         self._outputs: tuple[float, Column] | None = None
 
     def __len__(self) -> int:
@@ -292,7 +293,9 @@ class Loads:
         waits = self._pending[row] > 0
         before_w = none_of_nan(self._last_order_w[row] if waits else self.effective_w[row])
         self._orders[row] += 1
-        rng = random.Random(self._specs[row].seed * 1_000_003 + int(self._orders[row]))
+        # One generator seeded anew: half of what another one takes.
+        rng = self._rng
+        rng.seed(self._specs[row].seed * 1_000_003 + int(self._orders[row]))
         restarts = kind.restarts_on_write and order_w != before_w
         if restarts or kind.nominal_w(order_w) < kind.nominal_w(before_w):
             dead_s = kind.latency_down_s * rng.uniform(*DEAD_DOWN)
