@@ -143,6 +143,9 @@ class _Allocation(Work):
             level, counted = self._lowered_by(target_w)
             due = lead_s >= ahead.in_s
             self._lower_to(level, due)
+            if float(counted.sum()) > target_w + ROUNDING_W:
+                # All that can be counted on is not enough: the others are told as well, in time.
+                self._order_off(~self._movable & due)
             helping = self._movable & due & (latency_s <= ahead.in_s)
             if not helping.any():
                 continue

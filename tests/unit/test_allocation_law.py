@@ -203,6 +203,16 @@ def test_who_was_never_seen_to_obey_is_ordered_so_early_that_another_can_stand_i
     assert float(park.measured_w.sum()) <= 8_000.0
 
 
+def test_where_all_that_obey_are_not_enough_the_others_are_told_before_the_step_too() -> None:
+    park = proven(Park(loads_of(*[MINER] * 4)))
+    park.memory = replace(park.memory, obeys=np.array([False, True, True, True]))
+    full_w = float(park.measured_w.sum())
+    enough = park.plan(full_w, ahead=[Ahead(4.0, 8_000.0)])
+    assert enough.level[0] == 4
+    assert park.plan(full_w, ahead=[Ahead(4.0, 0.0)]).level.tolist() == [0, 0, 0, 0]
+    assert park.plan(full_w, ahead=[Ahead(40.0, 0.0)]).level.tolist() == [4, 4, 4, 4]
+
+
 def test_what_slow_loads_still_draw_at_an_announced_step_is_bridged_by_then() -> None:
     park = proven(Park(loads_of(*[STOCK] * 4, *[MINER] * 6)))
     full_w = float(park.measured_w.sum())
