@@ -63,6 +63,8 @@ class Uplink:
         self._compared_s = clock.monotonic()
         self._resend: dict[int, int] = {}
         """By epoch: next of the records to send again though they were acknowledged."""
+        self._known: set[int] = set()
+        """Epochs that were there when heads were compared last."""
         self._replacements: set[int] = set()
         self._most = MAX_RECORDS
         self._alarms = UplinkAlarms()
@@ -124,6 +126,10 @@ class Uplink:
         delivery = await self._next()
         if delivery is None:
             return Step.IDLE
+        if delivery.first == 1 and delivery.epoch not in self._known | self._replacements:
+            # Once it has this epoch it takes no older one that it has lost: heads are compared first.
+            self._compared = False
+            return await self._compare()
         return await self._heed(await self._exchange.put(delivery), delivery)
 
     async def _heed(self, verdict: Verdict, delivery: Delivery) -> Outcome:
@@ -140,6 +146,8 @@ class Uplink:
             case Unauthorized():
                 step = self._exchange.unauthorized(verdict)
             case Later():
+                # It may come back as an older backup has it.
+                self._compared = False
                 step = self._exchange.later(verdict)
             case _:
                 assert_never(verdict)
@@ -245,8 +253,11 @@ class Uplink:
         acked = [state for state in self._ledger.epochs if state.acked_seq > 0]
         ours = self._state_of(head.epoch) if head.seq else (acked[-1] if acked else None)
         standing = compare(theirs, ours, await self._ledger.hash_of(head.epoch, head.seq))
+        if standing is Standing.EQUAL and any(state.epoch > head.epoch for state in acked):
+            standing = Standing.BEHIND
         again, self._compared = self._compared, True
         self._compared_s = self._clock.monotonic()
+        self._known = {state.epoch for state in self._ledger.epochs}
         step: Outcome = Wait() if again else Step.ON
         match standing:
             case Standing.BEHIND:

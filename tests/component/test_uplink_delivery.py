@@ -18,6 +18,7 @@ from daemon.uplink import Uplink, backoff
 from daemon.uplink.alarms import UplinkAlarm
 from daemon.uplink.answers import Answer
 from daemon.uplink.delivery import Delivery
+from daemon.uplink.uplink import COMPARE_EVERY_S
 from sim_devices.exchange import Exchange
 from sim_devices.exchange.faults import WrongReceipt
 from sim_devices.exchange.settlement import Settlement as Rules
@@ -242,6 +243,54 @@ async def test_an_exchange_restored_from_a_backup_gets_everything_again(
         assert restored.book.head(SITE).seq == ledger.position.seq  # type: ignore[union-attr] # just looked
         assert statement(restored)["wh"] == site.audit()
     assert len(waits) == 0
+
+
+async def test_what_a_restored_exchange_lost_of_older_epochs_comes_before_a_newer_one(
+    ledger: Ledger, exchange: Exchange
+) -> None:
+    """Once it has the newer one it would take no older one that it does not know."""
+    site = await meter(ledger, 3000)
+    async with running(make_uplink(ledger, exchange)):
+        await drained(ledger)
+        kept = ledger.position
+        await ledger.open_epoch(EpochReason.OPERATOR)
+        await meter(ledger, 900, site)
+        await drained(ledger)
+        exchange.book.restore(SITE, (kept.epoch, kept.seq))
+        await ledger.open_epoch(EpochReason.OPERATOR)
+        await meter(ledger, 900, site)
+        await drained(ledger)
+        await until(lambda: len(exchange.book.openings(SITE)) == 3)
+        told = statement(exchange)
+        assert (told["count"], told["wh"]) == (len(site.records()), site.audit())
+
+
+async def test_heads_are_compared_every_hour(ledger: Ledger, exchange: Exchange) -> None:
+    await meter(ledger, 3000)
+    uplink = make_uplink(ledger, exchange)
+    asked: list[int | None] = []
+    head = uplink._client.head
+
+    async def count(epoch: int | None = None) -> Answer:
+        asked.append(epoch)
+        return await head(epoch)
+
+    uplink._client.head = count  # type: ignore[method-assign] # to count
+    clock = uplink._clock
+    assert isinstance(clock, HandClock)
+    async with running(uplink):
+        await drained(ledger)
+        assert asked == [None]
+        clock.monotonic_s += COMPARE_EVERY_S - 1
+        await ledger.append([event(NOW, "a", {})])
+        await drained(ledger)
+        assert asked == [None]
+        # The exchange is put back to a backup, and nothing new is recorded.
+        exchange.book.restore(SITE, (ledger.position.epoch, 5))
+        clock.monotonic_s += 2
+        ledger.changed.set()
+        await until(lambda: exchange.book.head(SITE).seq == ledger.position.seq)  # type: ignore[union-attr] # it holds something
+        assert asked[:2] == [None, None]
 
 
 async def test_the_backup_is_noticed_at_a_start_even_without_anything_new(
