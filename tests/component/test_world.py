@@ -25,7 +25,7 @@ def play(folder: Path, scenario: ScenarioDocument, seed: int, seconds: float) ->
     return run_virtual(played)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1])
 def test_a_storm_breaks_no_promise(tmp_path: Path, seed: int) -> None:
     world = play(tmp_path, STORM, seed, 1_200)
     assert world.judge.violations == []
