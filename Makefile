@@ -54,6 +54,11 @@ crash: $(VENV)/.test
 malicious-broker: $(VENV)/.test
 	$(BIN)/python -m tests.world.malicious_broker $(ARGS)
 
+# Its broker three hours away, and ten minutes of flapping; a few minutes for each seed.
+.PHONY: broker-outages
+broker-outages: $(VENV)/.test
+	$(BIN)/python -W ignore -m tests.world.broker_outages $(ARGS)
+
 mosquitto:
 	@sh requirements/mosquitto.sh
 

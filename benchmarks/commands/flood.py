@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -114,8 +115,8 @@ def _finding(
     cycles = grown("quotawatt_cycle_seconds_count")
     once = [took_s is not None and took_s < AGAIN_S for kind in served_s for took_s in served_s[kind]]
     refused, dropped = grown("quotawatt_messages_refused_total"), grown("quotawatt_messages_dropped_total")
+    warned = after.warnings - before.warnings
     window_s = after.at_s - before.at_s
-    warned = (after.warnings - before.warnings) / window_s * 60
     return Finding(
         name=f"commands-flood-{row}",
         title=f"{RATE:,} forged messages/s for {seconds:g} s: {flood.said}",
@@ -129,7 +130,7 @@ def _finding(
             Figure("slowest hold until `accepted`", worst_s("hold"), "s", below(1)),
             Figure("orders served at the first try", sum(once) / len(once) * 100, "%"),
             Figure("memory grew by", after.rss_mb - before.rss_mb, "MB", at_most(5)),
-            Figure("warnings in the log", warned, "/min", at_most(_lines(flood))),
+            Figure("warnings in the log", warned, "", at_most(_lines(flood, window_s))),
             Figure("refused and counted", refused / window_s, "/s"),
             Figure("dropped for want of room and counted", dropped / window_s, "/s"),
             Figure("the daemon's core", (after.cpu_s - before.cpu_s) / window_s * 100, "%"),
@@ -143,10 +144,10 @@ def _finding(
     )
 
 
-def _lines(flood: Flood) -> int:
-    """Ten for each source: a topic and a name; the strangers of a topic are one. And one for all drops."""
+def _lines(flood: Flood, window_s: float) -> int:
+    """Ten a minute for each source: a topic and a name; its strangers are one. And one for what is dropped."""
     sources = len({forger is Forger.IMITATOR for forger in flood.forgers}) * len(flood.lanes)
-    return 10 * sources + 1
+    return (10 * sources + 1) * math.ceil(window_s / 60)
 
 
 def _ms(before: Shown, after: Shown, name: str) -> float:

@@ -1,5 +1,6 @@
 """Telling of refused messages without letting a flood of them become one of events or log lines."""
 
+from collections import deque
 from typing import Any
 
 from daemon.commands.verdicts import Refused
@@ -45,22 +46,21 @@ class RefusalNews:
 
 
 class RefusalLog:
-    """Log lines for refusals: at most ten a minute of one source, the next says how many were left out."""
+    """Log lines for refusals: at most ten of a source in any minute; the next says how many were left out."""
 
     def __init__(self) -> None:
-        self._minute = -1
-        self._told: dict[Source, int] = {}
+        self._told_s: dict[Source, deque[float]] = {}
+        """When the last lines were; monotonic."""
         self._left_out: dict[Source, int] = {}
 
     def line(self, lane: Lane, refused: Refused, monotonic_s: float) -> dict[str, Any] | None:
         """The members of the log line for this refusal, or `None` if there were too many."""
-        if int(monotonic_s // 60) != self._minute:
-            self._minute, self._told = int(monotonic_s // 60), {}
         source = lane, None if refused.reason is Reason.UNKNOWN_KEY else refused.kid
-        if self._told.get(source, 0) >= LINES_PER_MINUTE:
+        told_s = self._told_s.setdefault(source, deque(maxlen=LINES_PER_MINUTE))
+        if len(told_s) == LINES_PER_MINUTE and monotonic_s < told_s[0] + 60:
             self._left_out[source] = self._left_out.get(source, 0) + 1
             return None
-        self._told[source] = self._told.get(source, 0) + 1
+        told_s.append(monotonic_s)
         line: dict[str, Any] = {"topic": lane.value, "reason": refused.reason.value, "kid": refused.kid}
         line |= (
             {"detail": refused.detail}

@@ -33,7 +33,7 @@ _HOLD = re.compile(rb'"op"\s*:\s*"hold"')
 
 
 class Urgency(IntEnum):
-    """What is at stake. All but plain commands take turns: none of them may shut out another."""
+    """Who goes first; all but plain commands have their turns whatever else comes."""
 
     QUOTA = 0
     LEASE = 1
@@ -42,8 +42,11 @@ class Urgency(IntEnum):
     COMMAND = 3
 
 
-_URGENT = len(Lane) * (len(Urgency) - 1)
-"""Pairs of urgency and lane that are no plain command's."""
+Turn = tuple[Urgency, Lane]
+"""Whose messages take turns with the others'."""
+_TURNS: tuple[Turn, ...] = tuple((urgency, lane) for urgency in Urgency for lane in Lane)
+IN_A_ROW = 8
+"""Of the more urgent before a less urgent one has its turn: a lease comes after the quota that it is for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +167,8 @@ class WaitingOrders:
             for lane in Lane
             for rate in (CHECKS_PER_S.get(lane, COMMAND_CHECKS_PER_S),)
         }
-        self._turns = [(urgency, lane) for urgency in Urgency for lane in Lane]
-        """Who is asked first."""
+        self._left = dict.fromkeys(_TURNS, IN_A_ROW)
+        """What each may still take in this round."""
         self.dropped = dict.fromkeys(Lane, 0)
         """By lane: messages for which there was no room."""
 
@@ -190,27 +193,25 @@ class WaitingOrders:
             now_s: of a clock that only goes on.
             spare: there is time left over: one may be taken beyond its topic's budget.
         """
-        soonest_s: float | None = None
-        beyond: tuple[Urgency, Lane] | None = None
-        for turn in self._turns:
-            urgency, lane = turn
-            if self._queues[lane][urgency].empty:
-                continue
-            wait_s = self._budgets[lane].look(now_s)
-            if wait_s <= 0:
-                message = self._taken(turn)
-                self._budgets[lane].spend(len(message.payload))
-                return message
-            soonest_s = wait_s if soonest_s is None else min(soonest_s, wait_s)
-            beyond = beyond or turn
-        return self._taken(beyond) if spare and beyond is not None else soonest_s
+        waiting = [turn for turn in _TURNS if not self._queues[turn[1]][turn[0]].empty]
+        if not waiting:
+            self._left = dict.fromkeys(_TURNS, IN_A_ROW)
+            return None
+        # The sort is stable: within those that have something left, and within the others, the urgent first.
+        waiting.sort(key=lambda turn: (turn[0] is Urgency.COMMAND, not self._left[turn]))
+        waits_s = {turn: self._budgets[turn[1]].look(now_s) for turn in waiting}
+        within = next((turn for turn in waiting if waits_s[turn] <= 0), None)
+        if within is not None:
+            message = self._taken(within)
+            self._budgets[message.lane].spend(len(message.payload))
+            return message
+        return self._taken(waiting[0]) if spare else min(waits_s.values())
 
-    def _taken(self, turn: tuple[Urgency, Lane]) -> Arrived:
+    def _taken(self, turn: Turn) -> Arrived:
         urgency, lane = turn
+        if not self._left[turn]:
+            self._left = dict.fromkeys(_TURNS, IN_A_ROW)
+        self._left[turn] -= 1
         message = self._queues[lane][urgency].take()
         assert message is not None
-        if urgency is not Urgency.COMMAND:
-            # Its next turn comes after those of all that are as urgent.
-            self._turns.remove(turn)
-            self._turns.insert(_URGENT - 1, turn)
         return message

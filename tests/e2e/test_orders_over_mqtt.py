@@ -3,44 +3,35 @@
 import asyncio
 import json
 import sys
-from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from daemon.clock import SystemClock
-from daemon.commands.desk import CommandDesk
 from daemon.commands.orders import Hold
 from daemon.commands.words import Lane, Role
 from daemon.config.settings import MqttProtocol
 from daemon.mqtt.connection import MqttConnection
-from daemon.mqtt.orders import BrokerOutlet, OrderIntake
-from daemon.mqtt.publisher import Publisher, last_will
-from daemon.mqtt.topics import Topics, client_id
+from daemon.mqtt.topics import Topics
 from daemon.signing import PrivateKey, loads
-from daemon.store import Store
 from daemon.timestamps import format_utc
 from sim_devices.broker import EmbeddedBroker
-from tests.world.desk import PaperLedger, PaperSite
 from tests.world.mosquitto import Mosquitto, free_port, mosquitto
 from tests.world.mqtt import Heard, QuickUuids, running, settings, until
-from tests.world.orders import KEYS, SITE, SITE_KEY, VERIFIER, lease_claims, signed
+from tests.world.order_site import OrderSite
+from tests.world.orders import KEYS, SITE, SITE_KEY, lease_claims, signed
 
 TOPICS = Topics(SITE)
 
 
-class BrokerSite:
-    """A site that is nothing but its desk and its broker."""
+class BrokerSite(OrderSite):
+    """A site without a plant, with the key files of whoever commands it."""
 
-    def __init__(self, port: int, folder: Path) -> None:
+    def __init__(self, port: int, folder: Path, protocol: MqttProtocol = MqttProtocol.AUTO) -> None:
+        super().__init__(settings(port, protocol), folder)
         self.url = f"mqtt://127.0.0.1:{port}"
-        self.port = port
-        self.folder = folder
-        self.paper = PaperSite()
-        self.refusals: Counter[tuple[str, str]] = Counter()
         for role, key in [*KEYS.items(), ("site", SITE_KEY)]:
             self._write(f"{role}.jwk", key.private_jwk(), key)
             self._write(f"{role}.pub.jwk", key.public_jwk(), key)
@@ -49,43 +40,6 @@ class BrokerSite:
         path = self.folder / name
         path.write_text(json.dumps({**jwk, "kid": key.kid}))
         path.chmod(0o600)
-
-    @asynccontextmanager
-    async def running(self, protocol: MqttProtocol = MqttProtocol.AUTO) -> AsyncIterator[MqttConnection]:
-        clock = SystemClock()
-        store = await Store.open(self.folder / "site.db")
-        link = MqttConnection(
-            settings(self.port, protocol),
-            client_id=client_id(SITE),
-            entropy=QuickUuids(),
-            will=lambda: last_will(TOPICS, clock, "boot"),
-        )
-        intake = OrderIntake(link, TOPICS, clock, VERIFIER.keys.claimed_signer)
-        desk = await CommandDesk.open(
-            store=store,
-            ledger=PaperLedger(),
-            verifier=VERIFIER,
-            site=self.paper,
-            signer=SITE_KEY,
-            clock=clock,
-            outlet=BrokerOutlet(link, TOPICS, clock, lambda *refusal: self.refusals.update([refusal])),
-        )
-        publisher = Publisher(
-            link, TOPICS, clock, state=self.paper.state_object, telemetry=lambda: {"power_w": 1}
-        )
-        link.on_connected(publisher.tell_again)
-        works = (intake.run(desk), publisher.run(), _ticks(desk), _looks(publisher))
-        tasks = [asyncio.create_task(work) for work in works]
-        try:
-            async with running(link):
-                yield link
-                publisher.say_goodbye("boot")
-                await asyncio.wait_for(link.drained(), 5)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await store.close()
 
     async def send(self, *words: str, role: Role = Role.OPERATOR) -> tuple[int, str, str]:
         """Run `quotawatt send`; its exit code, output and errors."""
@@ -99,18 +53,6 @@ class BrokerSite:
             out, err = await process.communicate()
         assert process.returncode is not None
         return process.returncode, out.decode(), err.decode()
-
-
-async def _looks(publisher: Publisher) -> None:
-    while True:
-        publisher.look()
-        await asyncio.sleep(0.2)
-
-
-async def _ticks(desk: CommandDesk) -> None:
-    while True:
-        await desk.tick()
-        await asyncio.sleep(0.1)
 
 
 @pytest.fixture
@@ -127,10 +69,10 @@ def schedule_file(folder: Path, limit_w: int | None = 12_000_000) -> str:
     return str(path)
 
 
-async def _play(site: BrokerSite, protocol: MqttProtocol) -> None:
+async def _play(site: BrokerSite) -> None:
     """A dispatcher's and an operator's day, in short."""
     schedule = schedule_file(site.folder)
-    async with site.running(protocol):
+    async with site.running():
         code, out, err = await site.send("quota", "--rev", "3", "--file", schedule, role=Role.DISPATCHER)
         assert (code, out.strip(), err) == (0, "done", "")
         assert site.paper.of("quota") == [3]
@@ -163,14 +105,14 @@ async def _play(site: BrokerSite, protocol: MqttProtocol) -> None:
 async def test_orders_are_sent_taken_and_answered(
     broker: Mosquitto, tmp_path: Path, protocol: MqttProtocol
 ) -> None:
-    await _play(BrokerSite(broker.port, tmp_path), protocol)
+    await _play(BrokerSite(broker.port, tmp_path, protocol))
 
 
 @pytest.mark.parametrize("protocol", [MqttProtocol.V5, MqttProtocol.V311])
 async def test_the_embedded_broker_carries_orders_too(tmp_path: Path, protocol: MqttProtocol) -> None:
     async with EmbeddedBroker() as embedded:
         url = embedded.url_v5 if protocol is MqttProtocol.V5 else embedded.url_v311
-        await _play(BrokerSite(int(url.rpartition(":")[2]), tmp_path), protocol)
+        await _play(BrokerSite(int(url.rpartition(":")[2]), tmp_path, protocol))
 
 
 async def test_a_retained_quota_reaches_a_site_that_comes_later(broker: Mosquitto, tmp_path: Path) -> None:
@@ -220,14 +162,14 @@ async def test_a_hold_that_is_never_seen_on_the_meter_is_failed(
 async def test_a_retained_lease_is_refused_with_an_event(
     broker: Mosquitto, tmp_path: Path, protocol: MqttProtocol
 ) -> None:
-    site = BrokerSite(broker.port, tmp_path)
+    site = BrokerSite(broker.port, tmp_path, protocol)
     events = Heard()
     other = MqttConnection(settings(broker.port), client_id=None, entropy=QuickUuids())
     other.subscribe(TOPICS.event, events)
     async with running(other):
         other.publish(TOPICS.lane(Lane.LEASE), signed(lease_claims(), Lane.LEASE), retain=True)
         await asyncio.wait_for(other.drained(), 5)
-        async with site.running(protocol):
+        async with site.running():
             await until(lambda: events.messages)
     event = loads(events.messages[0][1])
     assert (event["type"], event["topic"], event["kid"]) == ("refused", "lease", "dispatch-1")

@@ -3,6 +3,7 @@
 from daemon.commands.words import Lane, Role
 from daemon.mqtt.waiting_orders import (
     COMMAND_CHECKS_PER_S,
+    IN_A_ROW,
     MAX_WAITING,
     MAX_WAITING_BYTES,
     Arrived,
@@ -171,11 +172,32 @@ def test_no_urgent_topic_shuts_out_another() -> None:
     orders.add(hold := arrived(Lane.OPERATOR, signed(command_claims("hold", HOLD), Lane.OPERATOR)))
     orders.add(ping := arrived(Lane.OPERATOR, signed(command_claims("ping"), Lane.OPERATOR)))
     # However often the budget is full again: the urgent ones have their turns.
-    found = [orders.next(float(second)) for second in range(5)]
+    found = [orders.next(float(second)) for second in range(IN_A_ROW + 2)]
     assert lease in found
     assert hold in found
     # What is not urgent waits for all of these.
     assert ping not in found
+
+
+def test_a_quota_goes_before_the_lease_that_may_be_for_it_whoever_had_the_last_turn() -> None:
+    orders = waiting()
+    orders.add(arrived(Lane.QUOTA, forged(Lane.QUOTA, 0)))
+    taken(orders, 0.0)
+    orders.add(arrived(Lane.LEASE, signed(lease_claims(), Lane.LEASE)))
+    for number in range(IN_A_ROW - 1):
+        orders.add(arrived(Lane.QUOTA, forged(Lane.QUOTA, number)))
+    lanes = [message.lane for message in taken(orders, 0.0)]
+    assert lanes == [*[Lane.QUOTA] * (IN_A_ROW - 1), Lane.LEASE]
+
+
+def test_three_floods_share_the_turns() -> None:
+    orders = waiting()
+    flooded(orders, Lane.QUOTA, Lane.LEASE)
+    for number in range(MAX_WAITING):
+        claims = command_claims("hold", HOLD, jti=f"{number:08x}-1111-4222-8333-444455556666")
+        orders.add(arrived(Lane.OPERATOR, signed(claims, Lane.OPERATOR)))
+    lanes = [message.lane for message in taken(orders, 0.0)[: 6 * IN_A_ROW]]
+    assert [lanes.count(lane) for lane in (Lane.QUOTA, Lane.LEASE, Lane.OPERATOR)] == [2 * IN_A_ROW] * 3
 
 
 def test_spare_time_is_used_beyond_the_budget_and_not_before_it() -> None:

@@ -168,7 +168,7 @@ class World(VirtualSite):
         for span in table.silent:
             self._span(span, self._silence, self._speak)
         for span in table.broker_away:
-            self._span(span, self._cut, self._mend)
+            self._span(span, self.cut, self.mend)
         for span in table.daemon_killed:
             self._span(span, self.kill, self.start)
         for span in table.daemon_stopped:
@@ -236,11 +236,13 @@ class World(VirtualSite):
     def _speak(self) -> None:
         self.dispatcher.leasing = True
 
-    def _cut(self) -> None:
+    def cut(self) -> None:
+        """The broker is gone."""
         if self.link is not None and self.link.connected:
             self.link.cut()
 
-    def _mend(self) -> None:
+    def mend(self) -> None:
+        """It is back."""
         if self.link is not None and self.daemon is not None and not self.link.connected:
             self.link.mend()
 
