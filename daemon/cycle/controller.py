@@ -18,13 +18,15 @@ from daemon.dispatch.reversion import shares_w
 from daemon.metering.measuring import LoadPower, Metering
 from daemon.metering.site_power import SitePower
 from daemon.table import SiteTable, Snapshot
+from daemon.table.snapshot import REASON_CODE
 from daemon.table.table import Floats
-from drivers.ports import Fleet
+from drivers.ports import Absence, Fleet
 from drivers.quantity import Quantity
 
 __all__ = ["ControlPolicy", "Controller", "CycleResult"]
 
 _FIRST_PICTURE_S = 10.0
+_NEVER_READ = REASON_CODE[Absence.NEVER_READ]
 _SHARE = 0.01
 """Of the contract: a smaller move of the uncontrolled load changes nobody's share of the failsafe limit."""
 
@@ -130,7 +132,11 @@ class Controller:
         loads, measured_w, sampled_s = self.layout.loads, seen.measured_w, seen.sampled_s
         if self.outlets.off.any():
             measured_w, sampled_s = self._behind_outlets(snapshot, measured_w, sampled_s)
-        memory = adopted(self.memory, loads, measured_w, seen.setpoint_w)
+        memory = self.memory
+        if not memory.all_known:
+            # A PDU may tell of a load before the load itself was asked, and only that knows its set-point.
+            asked = snapshot.reasons[loads.rows] != _NEVER_READ
+            memory = adopted(memory, loads, np.where(asked, measured_w, np.nan), seen.setpoint_w)
         memory = observed(
             memory, loads, measured_w, sampled_s, now.monotonic_s, lambda: self._output(snapshot)
         )
