@@ -17,5 +17,9 @@ class StoreError(QuotawattError):
     """Records cannot be read or written now; curtailment goes on."""
 
 
+class StoreTakenError(StoreError):
+    """Another daemon works with it: this one is one too many."""
+
+
 class LedgerDamagedError(StoreError):
     """The ledger on disk does not verify; it must not be extended."""

@@ -144,14 +144,13 @@ class SiteDaemon:
         self._uncontrolled_keeper = UncontrolledKeeper(store, config.site.contract_max_w)
         self._outlet_keeper = OutletKeeper(store)
         self._link = outside.link(config, self._will)
-        over_mqtt = any(isinstance(device.address, MqttAddress) for device in config.devices)
-        self._lane = outside.lane(config) if over_mqtt else None
-        devices = _devices(config)
+        self._lane = lane_of(config, outside)
+        devices = devices_of(config)
         self._table = SiteTable(
             [device.period_s for device in devices],
             {row: device.profile.slow_quantities for row, device in enumerate(devices)},
         )
-        self._fleet = _fleet(devices, self._table, self._lane, outside.entropy, config.modbus_tls)
+        self._fleet = fleet_of(devices, self._table, self._lane, outside.entropy, config.modbus_tls)
         self._table.decode_with(self._fleet)
         self._liveness = Liveness(outside.notifier)
         self._receipted: tuple[tuple[int, int], float] | None = None
@@ -475,7 +474,13 @@ class SiteDaemon:
         return f"{line}, {position.backlog} records to deliver, last receipt {age}"
 
 
-def _devices(config: Config) -> list[Device]:
+def lane_of(config: Config, outside: Outside) -> DeviceBus | None:
+    """The MQTT devices' own way to the broker, if there are any."""
+    over_mqtt = any(isinstance(device.address, MqttAddress) for device in config.devices)
+    return outside.lane(config) if over_mqtt else None
+
+
+def devices_of(config: Config) -> list[Device]:
     """As the drivers know them. What settles has its readings taken together."""
     points = frozenset(SiteLayout.of(config).points)
     return [
@@ -489,12 +494,13 @@ def _devices(config: Config) -> list[Device]:
     ]
 
 
-def _fleet(
+def fleet_of(
     devices: Sequence[Device],
     sink: FleetSink,
     bus: TopicBus | None,
     entropy: Entropy,
     tls: TlsFiles | None,
 ) -> Fleet:
+    """The drivers of these devices; what they read goes to `sink`."""
     rng = random.Random(int(entropy.uniform(0, 2**31)))  # noqa: S311 - jitter of back-offs, no secret
     return build_fleet(devices, sink, bus, rng, tls)

@@ -17,10 +17,11 @@ from daemon.config.open_files import OpenFiles, open_files_needed
 from daemon.service import Notifier, configure_logging
 from daemon.service.garbage import spare_the_search
 from daemon.service.open_files import raise_open_files
+from daemon.standby import open_or_stand_by
 from daemon.store import Store
 from daemon.store.database import connect_file
 from daemon.store.lock import FolderLock
-from daemon.wiring import Outside, SiteDaemon, lane_over_sockets, link_over_sockets
+from daemon.wiring import Outside, lane_over_sockets, link_over_sockets
 
 _log = structlog.get_logger(__name__)
 
@@ -38,12 +39,8 @@ def run(
     files = OpenFiles(open_files_needed(loaded), raise_open_files())
     if not files.enough:
         _log.warning("too few open files for all devices", cure=files.cure)
-    lock = FolderLock(loaded.site.state_dir)
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(loaded))
-    finally:
-        lock.release()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(loaded))
 
 
 async def _serve(config: Config) -> None:
@@ -54,27 +51,56 @@ async def _serve(config: Config) -> None:
     # Not to be ended by one that comes before there is something to reload.
     loop.add_signal_handler(signal.SIGHUP, lambda: None)
     entropy = SystemEntropy()
-    daemon = await SiteDaemon.open(
-        config,
-        Outside(
-            clock=SystemClock(),
-            entropy=entropy,
-            open_store=_open_store,
-            connect_samples=connect_file,
-            link=link_over_sockets(entropy),
-            lane=lane_over_sockets(entropy),
-            http=_http_client,
-            serve_http=True,
-            notifier=Notifier.from_environment(),
-        ),
+    folder = LockedFolder(config.site.state_dir)
+    outside = Outside(
+        clock=SystemClock(),
+        entropy=entropy,
+        open_store=folder.open_store,
+        connect_samples=connect_file,
+        link=link_over_sockets(entropy),
+        lane=lane_over_sockets(entropy),
+        http=_http_client,
+        serve_http=True,
+        notifier=Notifier.from_environment(),
     )
+    try:
+        await _run_site(config, outside, stop)
+    finally:
+        folder.release()
+
+
+async def _run_site(config: Config, outside: Outside, stop: asyncio.Event) -> None:
+    daemon = await open_or_stand_by(config, outside, stop)
+    if daemon is None:
+        return
+    loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGHUP, daemon.reloader.ask)
     spare_the_search()
     await daemon.run(stop)
 
 
-async def _open_store(config: Config) -> Store:
-    return await Store.open(config.site.state_dir / "site.db")
+class LockedFolder:
+    """A state folder that is this daemon's from the first time that it can be written."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock: FolderLock | None = None
+
+    async def open_store(self, _config: Config) -> Store:
+        """The ledger's file.
+
+        Raises:
+            StoreTakenError: another daemon works here.
+            StoreError: it cannot be opened now.
+        """
+        if self._lock is None:
+            self._lock = FolderLock(self._folder)
+        return await Store.open(self._folder / "site.db")
+
+    def release(self) -> None:
+        """Let the next daemon in."""
+        if self._lock is not None:
+            self._lock.release()
 
 
 def _http_client(config: Config) -> httpx2.AsyncClient:

@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -14,7 +14,7 @@ from daemon.cycle.arithmetic import decision_line
 from daemon.cycle.controller import Controller, CycleResult
 from daemon.cycle.findings import findings
 from daemon.cycle.observing import observation
-from daemon.ledger.recorder import Recorder
+from daemon.ledger.observation import CycleObservation
 from daemon.timestamps import format_utc
 
 PERIOD_S = 1.0
@@ -22,10 +22,21 @@ PERIOD_S = 1.0
 _log = structlog.get_logger(__name__)
 
 
+class Records(Protocol):
+    """Where the cycles are recorded."""
+
+    @property
+    def failing(self) -> str | None:
+        """Why records cannot be written now; `None` = they can."""
+
+    def observe(self, seen: CycleObservation) -> None:
+        """Take a cycle; never waits."""
+
+
 class CycleLoop:
     """Runs the controller, and tells everyone who listens what came of it."""
 
-    def __init__(self, controller: Controller, recorder: Recorder, clock: Clock) -> None:
+    def __init__(self, controller: Controller, recorder: Records, clock: Clock) -> None:
         self.controller = controller
         self.alarms = AlarmBoard()
         self.over_limit_s = 0.0

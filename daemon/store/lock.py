@@ -4,7 +4,7 @@ import fcntl
 from pathlib import Path
 from typing import IO
 
-from daemon.errors import StoreError
+from daemon.errors import StoreError, StoreTakenError
 
 
 class FolderLock:
@@ -14,7 +14,8 @@ class FolderLock:
         """Take the lock.
 
         Raises:
-            StoreError: the folder cannot be written, or another daemon has it.
+            StoreTakenError: another daemon has it.
+            StoreError: the folder cannot be written.
         """
         try:
             folder.mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -25,7 +26,7 @@ class FolderLock:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             self._file.close()
-            raise StoreError(f"{folder}: another quotawatt works here; one site, one daemon") from error
+            raise StoreTakenError(f"{folder}: another quotawatt works here; one site, one daemon") from error
 
     def release(self) -> None:
         """Let the next daemon in."""

@@ -292,22 +292,23 @@ jwk = {_inline(self.dispatcher.operator.public_jwk())}
         """Start the daemon, or start it again."""
         (self._folder / "state").mkdir(exist_ok=True)
         self._stop = asyncio.Event()
-        self.daemon = await SiteDaemon.open(
-            self.config,
-            Outside(
-                clock=self.clock,
-                entropy=self._entropy,
-                open_store=self._open_store,
-                connect_samples=self.connect_samples,
-                link=self._connect,
-                lane=self._connect_devices,
-                http=lambda _: httpx2.AsyncClient(transport=self.exchange.transport()),
-                serve_http=False,
-                notifier=Notifier(None),
-                read_config=_read_at_once,
-            ),
-        )
+        self.daemon = await SiteDaemon.open(self.config, self.outside())
         self._running = asyncio.create_task(self.daemon.run(self._stop), name="daemon")
+
+    def outside(self) -> Outside:
+        """The world that the daemon is in."""
+        return Outside(
+            clock=self.clock,
+            entropy=self._entropy,
+            open_store=self._open_store,
+            connect_samples=self.connect_samples,
+            link=self._connect,
+            lane=self._connect_devices,
+            http=lambda _: httpx2.AsyncClient(transport=self.exchange.transport()),
+            serve_http=False,
+            notifier=Notifier(None),
+            read_config=_read_at_once,
+        )
 
     async def _open_store(self, config: Config) -> Store:
         return await Store.open(config.site.state_dir / "site.db", self._connect_database)
