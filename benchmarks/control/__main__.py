@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 from benchmarks.control import cycle, decision, holding, optimum, pictures, switching, whole
-from benchmarks.control.seeds import merged
+from benchmarks.control.seeds import merged, with_each
 from benchmarks.figures import FOLDER, Finding, tell
 
 Measure = Callable[[Sequence[int], bool], Finding]
@@ -24,7 +24,7 @@ ROWS: dict[str, Measure] = {
     "cycle": lambda seeds, _: cycle.measure(seeds[0]),
     "optimum": lambda seeds, _: optimum.measure(seeds[0]),
     "switching": lambda seeds, quick: merged(
-        [switching.measure(each, loads=_loads(quick)) for each in seeds]
+        list(with_each(seeds, lambda seed: switching.measure(seed, loads=_loads(quick))))
     ),
     "steps": lambda seeds, quick: holding.steps(seeds, loads=_loads(quick)),
     "constant": lambda seeds, quick: holding.constant(seeds, loads=_loads(quick)),
