@@ -145,7 +145,7 @@ def _finding(
 
 
 def _lines(flood: Flood, window_s: float) -> int:
-    """Ten a minute for each source: a topic and a name; its strangers are one. And one for what is dropped."""
+    """Ten a minute for each source: a topic and a name; its strangers are one. One more for all drops."""
     sources = len({forger is Forger.IMITATOR for forger in flood.forgers}) * len(flood.lanes)
     return (10 * sources + 1) * math.ceil(window_s / 60)
 
