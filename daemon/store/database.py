@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import aiosqlite
 
-from daemon.errors import StoreError
+from daemon.errors import ConfigurationError, StoreError
 
 Row = tuple[Any, ...]
 
@@ -172,10 +172,8 @@ class Store:
             key=lambda entry: entry.name,
         )
         if version > len(scripts):
-            raise StoreError(
-                f"{self.path}: schema {version} was written by a newer quotawatt; "
-                f"this one knows up to {len(scripts)}"
-            )
+            problem = f"{self.path}: schema {version} was written by a newer quotawatt, this one knows up to "
+            raise ConfigurationError([f"{problem}{len(scripts)}; install the newer one again"])
         for number, script in enumerate(scripts[version:], start=version + 1):
             async with self.transaction() as tx:
                 for statement in _statements(script.read_text(encoding="utf-8")):
