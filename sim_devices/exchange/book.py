@@ -160,14 +160,14 @@ class Book:
         """Keep a receipt as it was sent."""
         self._db.execute("INSERT INTO receipts VALUES (?, ?, ?, ?)", (site, head.epoch, head.seq, jws))
 
-    def receipt(self, site: str, epoch: int, seq: int) -> bytes:
-        """The receipt with the smallest `through_seq` ≥ `seq`, of a record that is stored."""
+    def receipt(self, site: str, epoch: int, seq: int) -> bytes | None:
+        """The receipt with the smallest `through_seq` ≥ `seq`; `None` if a restored book has lost it."""
         row = self._db.execute(
             "SELECT jws FROM receipts WHERE site = ? AND epoch = ? AND through_seq >= ? "
             "ORDER BY through_seq LIMIT 1",
             (site, epoch, seq),
         ).fetchone()
-        return bytes(row[0])
+        return None if row is None else bytes(row[0])
 
     def day(self, site: str, day: str) -> DayRecords:
         """What is stored for a UTC day."""

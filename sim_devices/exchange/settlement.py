@@ -29,24 +29,28 @@ class Settlement:
         with self.book.transaction():
             points = self.book.points(site, span.epoch)
             upload = read_upload(site, span, body, self.book.keyring(site), points)
+            head = self.book.head(site, span.epoch)
             fresh = new_entries(
                 span,
                 upload.entries,
                 known=self.book.known(site, *span),
-                head=self.book.head(site, span.epoch),
+                head=head,
                 newest=self.book.head(site),
             )
-            if not fresh:
-                return False, self.book.receipt(site, span.epoch, span.last)
+            if not fresh and head is not None:
+                stored = self.book.receipt(site, span.epoch, span.last)
+                return False, stored or self._receipt(site, head)
             if points is None:
                 points = [point for entry in fresh for point in _points(entry.record)]
             self.book.add(site, fresh, points)
             self.book.save_keys(site, list(upload.ring.keys.values()))
             last = fresh[-1]
-            head = Head(*last.record.position, last.envelope.hash, last.jws)
-            receipt = make_receipt(site, head, key=self.key, received_s=self.clock())
-            self.book.add_receipt(site, head, receipt)
-            return True, receipt
+            return True, self._receipt(site, Head(*last.record.position, last.envelope.hash, last.jws))
+
+    def _receipt(self, site: str, head: Head) -> bytes:
+        receipt = make_receipt(site, head, key=self.key, received_s=self.clock())
+        self.book.add_receipt(site, head, receipt)
+        return receipt
 
     def head(self, site: str, epoch: int | None) -> HeadAnswer:
         """The body of `head`."""

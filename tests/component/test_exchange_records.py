@@ -383,3 +383,13 @@ async def test_an_exchange_restored_from_a_backup_asks_for_what_it_lost(bench: S
     answer = await bench.put(11, 11)
     assert (answer.json()["expected_epoch"], answer.json()["expected_seq"]) == (EPOCH, 5)
     assert (await bench.put(5, 11)).status_code == 201
+
+
+async def test_what_a_restored_exchange_holds_without_a_receipt_gets_a_new_one(
+    bench: SettlementBench,
+) -> None:
+    await bench.put(1, 10)
+    bench.book.restore("lhe-01", (EPOCH, 4))
+    answer = await bench.put(2, 3)
+    assert (answer.status_code, bench.receipt(answer)["through_seq"]) == (200, 4)
+    assert (await bench.put(1, 4)).content == answer.content

@@ -77,6 +77,7 @@ class SettledBook:
 
     def _assert_receipted(self, last: tuple[int, int], jws: bytes) -> None:
         receipt = self._exchange.book.receipt(self._site, *last)
+        assert receipt is not None
         head, body, signature = receipt.split(b".")
         key = Ed25519PublicKey.from_public_bytes(unb64(self._exchange.public_jwk["x"]))
         key.verify(unb64(signature.decode()), head + b"." + body)

@@ -258,7 +258,12 @@ def word(answer: httpx2.Response) -> str:
 def receipt_of(answer: httpx2.Response, jwk: dict[str, str], kid: str = "exchange-1") -> dict[str, Any]:
     """The claims of a receipt, after its header and signature were verified."""
     assert answer.headers["content-type"] == "application/jose"
-    header, payload, signature = answer.content.decode("ascii").split(".")
+    return receipt_claims(answer.content, jwk, kid)
+
+
+def receipt_claims(jws: bytes, jwk: dict[str, str], kid: str = "exchange-1") -> dict[str, Any]:
+    """The claims of a receipt's bytes, after its header and signature were verified."""
+    header, payload, signature = jws.decode("ascii").split(".")
     assert json.loads(unb64(header)) == {"alg": "EdDSA", "kid": kid, "typ": "qw-receipt+jws"}
     public = Ed25519PublicKey.from_public_bytes(unb64(jwk["x"]))
     public.verify(unb64(signature), f"{header}.{payload}".encode())
