@@ -21,5 +21,9 @@ class StoreTakenError(StoreError):
     """Another daemon works with it: this one is one too many."""
 
 
+class NewerStoreError(ConfigurationError, StoreError):
+    """The file was written by a newer version: the one that is installed must be changed first."""
+
+
 class LedgerDamagedError(StoreError):
     """The ledger on disk does not verify; it must not be extended."""

@@ -13,7 +13,7 @@ from daemon.cycle.layout import SiteLayout
 from daemon.cycle.loop import CycleLoop
 from daemon.cycle.policy import control_policy
 from daemon.cycle.report import LedgerHead, state_object, telemetry_object
-from daemon.errors import StoreError, StoreTakenError
+from daemon.errors import NewerStoreError, StoreError, StoreTakenError
 from daemon.ledger.observation import CycleObservation
 from daemon.mqtt.connection import LastWill
 from daemon.mqtt.publisher import Publisher, last_will
@@ -42,7 +42,7 @@ async def open_or_stand_by(config: Config, outside: Outside, stop: asyncio.Event
     """
     try:
         return await SiteDaemon.open(config, outside)
-    except StoreTakenError:
+    except (NewerStoreError, StoreTakenError):
         raise
     except StoreError as error:
         standby = Standby(config, outside, str(error))
@@ -69,7 +69,7 @@ async def _opened(
             return None
         try:
             daemon = await SiteDaemon.open(config, outside)
-        except StoreTakenError:
+        except (NewerStoreError, StoreTakenError):
             raise
         except StoreError as error:
             standby.failing = str(error)

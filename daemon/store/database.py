@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import aiosqlite
 
-from daemon.errors import ConfigurationError, StoreError
+from daemon.errors import NewerStoreError, StoreError
 
 Row = tuple[Any, ...]
 
@@ -142,7 +142,8 @@ class Store:
         """Open or create the file and bring its schema up to date.
 
         Raises:
-            StoreError: the file cannot be opened, or was written by a newer version.
+            NewerStoreError: the file was written by a newer version.
+            StoreError: it cannot be opened.
         """
         try:
             connection = await connect(path)
@@ -173,7 +174,7 @@ class Store:
         )
         if version > len(scripts):
             problem = f"{self.path}: schema {version} was written by a newer quotawatt, this one knows up to "
-            raise ConfigurationError([f"{problem}{len(scripts)}; install the newer one again"])
+            raise NewerStoreError([f"{problem}{len(scripts)}; install the newer one again"])
         for number, script in enumerate(scripts[version:], start=version + 1):
             async with self.transaction() as tx:
                 for statement in _statements(script.read_text(encoding="utf-8")):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.errors import ConfigurationError
+from daemon.errors import NewerStoreError
 from daemon.ledger.chain import payload_of, verify_run
 from daemon.store import Store
 from tests.world.hand_clock import HandClock
@@ -95,7 +95,7 @@ async def test_a_newer_one_is_refused_untouched_and_the_cure_is_said(tmp_path: P
     with sqlite3.connect(path) as file:
         file.execute("PRAGMA user_version=99")
 
-    with pytest.raises(ConfigurationError, match=r"schema 99 .* by a newer quotawatt.*install the newer"):
+    with pytest.raises(NewerStoreError, match=r"schema 99 .* by a newer quotawatt.*install the newer"):
         await Store.open(path)
 
     with sqlite3.connect(path) as file:
