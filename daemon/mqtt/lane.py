@@ -69,8 +69,10 @@ class _Session:
         return 0 if self.wire.transport is None else self.wire.transport.get_write_buffer_size()
 
     def send(self, packet: bytes) -> None:
-        if self.wire.transport is not None:
-            self.wire.transport.write(packet)
+        transport = self.wire.transport
+        # uvloop takes nothing for a connection that is over, and says so loudly.
+        if transport is not None and not transport.is_closing():
+            transport.write(packet)
 
 
 class DeviceLane:

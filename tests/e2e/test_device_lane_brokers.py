@@ -5,7 +5,7 @@ import dataclasses
 import json
 import struct
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -28,7 +28,9 @@ from tests.world.brokers import BROKERS, BrokerKind
 from tests.world.certificates import Authority
 from tests.world.mosquitto import mosquitto
 from tests.world.mqtt import Heard, QuickUuids, settings, until
+from tests.world.wire import Wire
 
+Loop = asyncio.AbstractEventLoop
 TOPICS = [f"tele/plug-{number:04}/SENSOR" for number in range(1_500)]
 
 
@@ -107,8 +109,8 @@ async def test_what_the_broker_had_kept_comes_flagged(tmp_path: Path) -> None:
                 assert heard.messages == [("a", b"old", True)]
 
 
-async def test_it_outlives_a_restart_of_the_broker(tmp_path: Path) -> None:
-    async with mosquitto(tmp_path) as broker:
+async def _outlives_a_restart(folder: Path) -> None:
+    async with mosquitto(folder) as broker:
         heard = Heard()
         async with running(settings(broker.port), "a", heard=heard) as lane:
             await until(lambda: lane.connected)
@@ -121,6 +123,31 @@ async def test_it_outlives_a_restart_of_the_broker(tmp_path: Path) -> None:
                 await other.publish("a", b"back")
             await until(lambda: heard.messages)
             assert heard.messages == [("a", b"back", False)]
+
+
+@pytest.mark.parametrize("make_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_it_outlives_a_restart_of_the_broker(make_loop: Callable[[], Loop], tmp_path: Path) -> None:
+    with asyncio.Runner(loop_factory=make_loop) as runner:
+        runner.run(_outlives_a_restart(tmp_path))
+
+
+@pytest.mark.parametrize("make_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_it_outlives_a_connection_that_is_gone_at_once(make_loop: Callable[[], Loop], tmp_path: Path) -> None:
+    async def main() -> None:
+        async with (
+            mosquitto(tmp_path) as broker,
+            Wire(broker.port) as wire,
+            running(settings(wire.port), "a") as lane,
+        ):
+            for _ in range(3):
+                await subscribed(lane)
+                await wire.cut()
+                await until(lambda: not lane.connected)
+                await wire.mend()
+            await subscribed(lane)
+
+    with asyncio.Runner(loop_factory=make_loop) as runner:
+        runner.run(main())
 
 
 async def test_a_message_longer_than_is_kept_never_comes_or_is_let_go_by(tmp_path: Path) -> None:

@@ -11,15 +11,27 @@ import numpy as np
 
 from daemon.config.settings import MqttProtocol
 from tests.service.machine import Machine
-from tests.service.wire import Wire
 from tests.world.brokers import Reachable
+from tests.world.daemon_child import ROOT
 from tests.world.mosquitto import mosquitto
 from tests.world.real_site import RealSite
+from tests.world.wire import Wire
 
 UNIT = "quotawatt.service"
 CONFIG = "etc/quotawatt/site.toml"
+STATE = "/var/lib/private/quotawatt"
 STATE_MIB = 24
 """The disk that the service's state lies on: little enough to be filled at once."""
+PREVIOUS = "0.0.1"
+"""The version of the package that is there to be upgraded from."""
+QUOTA = 0.6
+"""As a share of the plant's power at full load."""
+INTERVAL_S = 10
+WATCHDOG_S = 6
+CONTROL = {"ramp_up_pct_per_min": 0.001}
+"""Nothing rises again: what has been ordered once is moved by a mistake alone, not by fine work."""
+QUIET_S = 4.0
+"""Longer than a load may take from one cycle's order to the next cycle's."""
 
 
 class InstalledSite(RealSite):
@@ -48,6 +60,42 @@ class InstalledSite(RealSite):
         key = self.machine.root / "etc/quotawatt/keys/site.jwk"
         shutil.copy(self.folder / "site.jwk", key)
         key.chmod(0o600)
+
+    async def install(self, version: str) -> None:
+        """Install a version of the package, from its file alone."""
+        (package,) = (ROOT / "dist").glob(f"quotawatt_{version}_*.deb")
+        place = self.machine.root / "root" / package.name
+        shutil.copy(package, place)
+        # No index and no network: what is not in the file is not there.
+        await self.machine.done(
+            *("apt-get", "install", "-y", "--allow-downgrades", f"/root/{package.name}"), within_s=120
+        )
+        place.unlink()
+
+    async def install_previous(self) -> None:
+        """The first installation; the service's state will lie on a small disk of its own."""
+        await self.machine.done("mkdir", "-m", "0700", "-p", "/var/lib/private")
+        await self.machine.done(
+            *("mount", "-t", "tmpfs", "-o", f"size={STATE_MIB}m,mode=0700", "state", "/var/lib/private")
+        )
+        await self.install(PREVIOUS)
+
+    async def serve(self) -> None:
+        """Configure it as its operator would, but for a quicker watchdog, and start it on a quota."""
+        self.hand_over_key()
+        self.configure_service()
+        drop_in = self.machine.root / "etc/systemd/system/quotawatt.service.d/test.conf"
+        drop_in.parent.mkdir(parents=True)
+        drop_in.write_text(f"[Service]\nWatchdogSec={WATCHDOG_S}\nRestartSec=1\n", encoding="ascii")
+        await self.machine.done("systemctl", "daemon-reload")
+        self.dispatch.leasing = True
+        await self.dispatch.quota((0, self.quota_w))
+        await self.machine.done("systemctl", "enable", "--now", UNIT)
+
+    @property
+    def quota_w(self) -> int:
+        """What it holds."""
+        return self.share_w(QUOTA)
 
     async def main_pid(self) -> int:
         """The daemon's process id, as the machine counts.
@@ -84,13 +132,19 @@ class InstalledSite(RealSite):
                 await asyncio.sleep(0.2)
         return line
 
+    async def status_lacks(self, words: str, within_s: float = 10.0) -> None:
+        """Wait until words are no longer in the status line."""
+        async with asyncio.timeout(within_s):
+            while words in await self.status():  # noqa: ASYNC110  systemd is asked
+                await asyncio.sleep(0.2)
+
     async def steady(self, limit_w: int) -> None:
         """Wait until the limit is in force and kept, and no more set-points are moved."""
         await self.dispatch.state_like(limit_w=limit_w, within_s=30)
         await self.true_power_at_most(limit_w, within_s=30)
         before, since_s = self.setpoints(), self.now_s()
         async with asyncio.timeout(60):
-            while self.now_s() - since_s < 3:
+            while self.now_s() - since_s < QUIET_S:
                 await asyncio.sleep(0.2)
                 if not np.array_equal(now := self.setpoints(), before, equal_nan=True):
                     before, since_s = now, self.now_s()
@@ -115,7 +169,8 @@ class InstalledSite(RealSite):
             yield
         finally:
             watching.cancel()
-        assert moved == [], f"loads {sorted(set(moved))} were ordered otherwise"
+        said = await self.machine.journal(UNIT) if moved else ""
+        assert moved == [], f"loads {sorted(set(moved))} were ordered otherwise:\n{said[-6000:]}"
 
 
 @contextlib.asynccontextmanager
@@ -131,10 +186,18 @@ async def installed_site(folder: Path) -> AsyncIterator[InstalledSite]:
             Machine(base, place) as machine,
             mosquitto(folder) as broker,
             Wire(broker.port) as wire,
-            InstalledSite(folder, Reachable(broker.url, MqttProtocol.AUTO, broker.url)) as site,
+            InstalledSite(
+                folder, Reachable(broker.url, MqttProtocol.AUTO, broker.url), control=CONTROL
+            ) as site,
         ):
             site.machine, site.wire = machine, wire
-            yield site
+            try:
+                yield site
+            finally:
+                # For whoever asks why.
+                log = ROOT / "build/service" / f"{folder.parent.name}-{folder.name}.log"
+                log.parent.mkdir(parents=True, exist_ok=True)
+                log.write_text((await machine.run("journalctl", "--no-pager")).out, encoding="utf-8")
 
 
 @contextlib.contextmanager

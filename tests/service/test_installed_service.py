@@ -1,53 +1,21 @@
-"""The installed service under a real systemd, from the first installation on.
-
-One machine is booted for all; the tests run in this order, and each leaves the service as it found it.
-"""
+"""The installed service under a real systemd: from the first installation to a reload."""
 
 import asyncio
 import json
 import re
-import shutil
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
-from tests.service.installed_site import STATE_MIB, UNIT, InstalledSite, installed_site
-from tests.world.daemon_child import ROOT
+from tests.service.installed_site import UNIT, InstalledSite
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 
-PREVIOUS = "0.0.1"
-CONTRACT, QUOTA, LOWER = 1.1, 0.6, 0.45
-"""As shares of the plant's power at full load."""
-WATCHDOG_S = 4
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[InstalledSite]:
-    async with installed_site(tmp_path_factory.mktemp("site")) as started:
-        yield started
-
-
-def package(version: str) -> Path:
-    (found,) = (ROOT / "dist").glob(f"quotawatt_{version}_*.deb")
-    return found
-
-
-async def install(site: InstalledSite, version: str) -> None:
-    shutil.copy(package(version), site.machine.root / "root/quotawatt.deb")
-    # No index and no network: what is not in the file is not there.
-    await site.machine.done("apt-get", "install", "-y", "/root/quotawatt.deb", within_s=90)
+LOWER = 0.45
+"""As a share of the plant's power at full load."""
 
 
 async def test_it_installs_without_a_network_and_starts_nothing(site: InstalledSite) -> None:
-    await site.machine.done("mkdir", "-m", "0700", "-p", "/var/lib/private")
-    await site.machine.done(
-        "mount", "-t", "tmpfs", "-o", f"size={STATE_MIB}m,mode=0700", "state", "/var/lib/private"
-    )
-
-    await install(site, PREVIOUS)
+    await site.install_previous()
 
     assert (await site.machine.shown(UNIT, "ActiveState"))["ActiveState"] == "inactive"
     said = await site.machine.done("quotawatt", "--version")
@@ -86,14 +54,7 @@ async def test_a_key_that_anybody_can_read_is_refused_with_the_cure(site: Instal
 
 
 async def test_it_is_active_when_it_says_so(site: InstalledSite) -> None:
-    drop_in = site.machine.root / "etc/systemd/system/quotawatt.service.d/test.conf"
-    drop_in.parent.mkdir(parents=True)
-    drop_in.write_text(f"[Service]\nWatchdogSec={WATCHDOG_S}\nRestartSec=1\n", encoding="ascii")
-    await site.machine.done("systemctl", "daemon-reload")
-    site.dispatch.leasing = True
-    await site.dispatch.quota((0, site.share_w(QUOTA)))
-
-    await site.machine.done("systemctl", "enable", "--now", UNIT)
+    await site.serve()
 
     assert (await site.machine.shown(UNIT, "Type", "ActiveState", "SubState")) == {
         "Type": "notify",
@@ -136,7 +97,7 @@ async def test_its_key_is_readable_by_it_alone(site: InstalledSite) -> None:
 
 
 async def test_it_holds_the_quota(site: InstalledSite) -> None:
-    await site.steady(site.share_w(QUOTA))
+    await site.steady(site.quota_w)
 
 
 async def test_a_reload_takes_a_good_file(site: InstalledSite) -> None:
@@ -149,5 +110,32 @@ async def test_a_reload_takes_a_good_file(site: InstalledSite) -> None:
     await site.steady(round(lower_mw * 1e6))
     site.configure_service()
     await site.machine.done("systemctl", "reload", UNIT)
-    await site.steady(site.share_w(QUOTA))
+    await site.dispatch.state_like(limit_w=site.quota_w)
     assert await site.main_pid() == pid
+
+
+async def test_a_reload_refuses_a_broken_file_and_says_so(site: InstalledSite) -> None:
+    pid = await site.main_pid()
+    site.configure_service(interval_s="7")
+
+    async with site.no_setpoint_moves():
+        await site.machine.done("systemctl", "reload", UNIT)
+
+        assert "site.interval_s" in await site.status_says("reload refused")
+        assert await site.active()
+        assert await site.main_pid() == pid
+        await asyncio.sleep(2)
+    assert site.dispatch.state["limit_w"] == site.quota_w
+    site.configure_service()
+    await site.machine.done("systemctl", "reload", UNIT)
+    await site.status_lacks("reload refused")
+
+
+async def test_a_stop_takes_less_than_ten_seconds_and_keeps_the_setpoints(site: InstalledSite) -> None:
+    async with site.no_setpoint_moves():
+        begun_s = site.now_s()
+        await site.machine.done("systemctl", "stop", UNIT)
+        assert site.now_s() - begun_s < 10
+        await site.dispatch.state_like(online=False)
+    shown = await site.machine.shown(UNIT, "Result", "ExecMainStatus")
+    assert shown == {"Result": "success", "ExecMainStatus": "0"}

@@ -1,4 +1,4 @@
-"""The wire between the service and its broker, to be cut."""
+"""The wire between a daemon and its broker, to be cut."""
 
 import asyncio
 import contextlib
