@@ -63,6 +63,8 @@ class Uplink:
         self._compared_s = clock.monotonic()
         self._resend: dict[int, int] = {}
         """By epoch: next of the records to send again though they were acknowledged."""
+        self._beyond_repair: set[int] = set()
+        """Epochs that the exchange has acknowledged and lost, and will not take again."""
         self._known: set[int] = set()
         """Epochs that were there when heads were compared last."""
         self._replacements: set[int] = set()
@@ -185,8 +187,22 @@ class Uplink:
             self._resend[epoch] = last + 1
             if state is None or last >= state.acked_seq:
                 del self._resend[epoch]
-        if not self._resend:
+        if not self._resend and not self._beyond_repair:
             self._alarms.clear(UplinkAlarm.RESTORED)
+
+    async def _gone_past(self, epoch: int) -> Outcome:
+        """It does not have this epoch, and has gone past it."""
+        owed = await self._owed.collect()
+        if owed is not None:
+            return owed
+        if self._resend.pop(epoch, None) is None:
+            return await self._replace(epoch, f"it has no epoch {epoch}")
+        # It has acknowledged it, and lost it since: only people can bring it back.
+        self._beyond_repair.add(epoch)
+        which = ", ".join(map(str, sorted(self._beyond_repair)))
+        text = f"the exchange has lost epoch {which}, which it has acknowledged, and takes it no more: "
+        self._alarms.sound(UplinkAlarm.RESTORED, f"{text}show it the ledger with its receipts")
+        return Step.ON
 
     async def _missing(self, missing: Missing, delivery: Delivery) -> Outcome:
         """The exchange wants other records first."""
@@ -194,12 +210,7 @@ class Uplink:
         if state is None or missing.seq > state.sendable_seq + 1:
             return await self._compare()
         if missing.epoch > delivery.epoch:
-            # It never had this epoch and has gone past it.
-            owed = await self._owed.collect()
-            if owed is not None:
-                return owed
-            self._resend.pop(delivery.epoch, None)
-            return await self._replace(delivery.epoch, f"it has no epoch {delivery.epoch}")
+            return await self._gone_past(delivery.epoch)
         if (missing.epoch, missing.seq) == (delivery.epoch, delivery.first):
             text = "the exchange asks for the very records that it was sent"
             self._alarms.sound(UplinkAlarm.UNEXPECTED, text)

@@ -265,6 +265,31 @@ async def test_what_a_restored_exchange_lost_of_older_epochs_comes_before_a_newe
         assert (told["count"], told["wh"]) == (len(site.records()), site.audit())
 
 
+async def test_what_the_exchange_has_lost_for_good_stays_an_alarm(ledger: Ledger, exchange: Exchange) -> None:
+    site = await meter(ledger, 3000)
+    uplink = make_uplink(ledger, exchange)
+    async with running(uplink):
+        await drained(ledger)
+        kept = ledger.position
+        lost = await ledger.open_epoch(EpochReason.OPERATOR)
+        await meter(ledger, 900, site)
+        await drained(ledger)
+        exchange.book.restore(SITE, (kept.epoch, kept.seq))
+        # Somebody brings it a newer epoch before this one.
+        uplink._known.add(lost + 1)
+        newest = await ledger.open_epoch(EpochReason.OPERATOR)
+        assert newest == lost + 1
+        await meter(ledger, 900, site)
+        await drained(ledger)
+        assert not uplink.alarms
+        uplink._resend[lost] = 1
+        await ledger.append([event(NOW, "later", {})])
+        await until(lambda: UplinkAlarm.RESTORED in uplink.alarms)
+        await drained(ledger)
+        assert str(lost) in uplink.alarms[UplinkAlarm.RESTORED]
+        assert ledger.position.epoch == newest
+
+
 async def test_heads_are_compared_every_hour(ledger: Ledger, exchange: Exchange) -> None:
     await meter(ledger, 3000)
     uplink = make_uplink(ledger, exchange)

@@ -62,6 +62,8 @@ class SettlementMachine(RuleBasedStateMachine):
 
     @rule(seconds=SECONDS)
     def the_exchange_loses_its_last_day(self, seconds: int) -> None:
+        """No copy of the store is older than that: what both sides have lost nobody brings back."""
+        self.world.copies.clear()
         self.world.exchange.book.lose_last_day(SITE)
         self.world.run(seconds)
 

@@ -48,6 +48,7 @@ class SettlementWorld:
     loop: VirtualLoop = field(default_factory=VirtualLoop)
     copies: list[Path] = field(default_factory=list)
     _lives: int = 0
+    _copied: int = 0
 
     def __post_init__(self) -> None:
         """Start exchange and site."""
@@ -95,7 +96,8 @@ class SettlementWorld:
 
     def copy_store(self) -> None:
         """Somebody makes a backup of the disk."""
-        folder = self.folder / f"copy-{len(self.copies)}"
+        self._copied += 1
+        folder = self.folder / f"copy-{self._copied}"
         folder.mkdir()
         for file in self.folder.glob("site.db*"):
             shutil.copy(file, folder)
