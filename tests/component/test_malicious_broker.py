@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.world.malicious_broker import run
+from tests.world.malicious_broker import TurnedError, run
 from tests.world.signed_orders_oracle import Document, Terms, most_w
 
 TERMS = Terms(contract_w=1_000, failsafe_w=300, lease_s=120, offset_s=0, ramp_s=100)
@@ -10,11 +10,22 @@ T = 1_000_000
 
 
 def test_the_limit_in_force_is_never_above_the_oracles() -> None:
-    outcome = run(5, 8)
+    outcome = run(6, 8)
     # Not for want of a chance: for minutes the limit was as high as any order of delivery could make it.
     assert outcome.at_most > 120
     assert outcome.above_failsafe > 120
     assert outcome.messages > 500
+
+
+@pytest.mark.parametrize(
+    ("check", "problem"), [("stale", "in the order of these revisions"), ("untimely", "after its time")]
+)
+def test_a_site_that_leaves_out_a_check_is_found(
+    monkeypatch: pytest.MonkeyPatch, check: str, problem: str
+) -> None:
+    monkeypatch.setattr(f"daemon.commands.verifier.{check}", lambda *_: None)
+    with pytest.raises(TurnedError, match=problem):
+        run(2, 5)
 
 
 # --- the oracle itself ---

@@ -1,8 +1,9 @@
 """`python -m tests.world.malicious_broker`: the whole daemon, in virtual time, in the hands of its broker.
 
 The broker has every document that was ever signed. It loses, delays, repeats, reorders, retains and bends
-them, brings a capture of last year, swaps topics, forges in every name, cuts the connection; the daemon is
-stopped and killed in between. A seed replays it all.
+them, keeps some until newer ones have come or their time is over, brings a capture of last year, swaps
+topics, forges in every name, cuts the connection; the daemon is stopped and killed in between. A seed
+replays it all.
 """
 
 import argparse
@@ -23,10 +24,12 @@ import structlog
 from daemon.commands.orders import ScheduleEntry
 from daemon.commands.sender import Sender, Signed
 from daemon.commands.words import Lane
+from daemon.config import Config, load_config
 from daemon.cycle.policy import control_policy
 from daemon.cycle.result import CycleResult
 from daemon.mqtt.topics import Topics
 from daemon.signing import PrivateKey, dumps, loads, parse, sign
+from daemon.timestamps import parse_utc
 from tests.world.loop import VirtualLoop, run_virtual
 from tests.world.signed_orders_oracle import Document, Terms, most_w
 from tests.world.virtual_site import SITE, SeededEntropy, VirtualSite
@@ -40,6 +43,9 @@ STRATEGIES = {
 }
 """How long a broker keeps what it does not lose: one holds back quotas, another every heartbeat."""
 LANES = (Lane.QUOTA, Lane.LEASE, Lane.DISPATCHER, Lane.OPERATOR)
+SKEW_S = 10
+"""By so much may the sender's clock and the site's differ."""
+SECOND_DISPATCHER = PrivateKey.from_seed(b"e" * 32)
 
 
 class TurnedError(Exception):
@@ -71,12 +77,13 @@ class _Then:
 
 
 class Signers:
-    """A dispatcher and an operator who go about their work, and keep what they signed."""
+    """Two dispatchers and an operator who go about their work, and keep what they signed."""
 
     def __init__(self, site: VirtualSite, rng: Random, *, ago_s: float = 0.0, first_rev: int = 0) -> None:
         self._clock = site.clock if not ago_s else _Then(site.clock, ago_s)
         entropy = SeededEntropy(rng.getrandbits(32))
-        self._dispatcher = Sender(site.dispatcher.key, SITE, self._clock, entropy)  # type: ignore[arg-type]  # only its wall
+        keys = (site.dispatcher.key, SECOND_DISPATCHER)
+        self._dispatchers = [Sender(key, SITE, self._clock, entropy) for key in keys]  # type: ignore[arg-type]  # only its wall
         self._operator = Sender(site.dispatcher.operator, SITE, self._clock, entropy)  # type: ignore[arg-type]  # likewise
         self._site, self._rng = site, rng
         self.rev = first_rev
@@ -99,11 +106,13 @@ class Signers:
         exp = entries[-1].end if entries[-1].end > now_s else None
         if exp is None:
             entries.append(ScheduleEntry(start, now_s + 600, None))
-        message = self._dispatcher.quota(self.rev, entries)
+        exp = now_s + 90 if entries[-1].end > now_s + 90 and rng.random() < 0.2 else None
+        message = rng.choice(self._dispatchers).quota(self.rev, entries, exp=exp)
         return self._keep("quota", message, schedule=[tuple(entry) for entry in entries])
 
     def lease(self) -> Signed:
-        return self._keep("lease", self._dispatcher.lease(self.rev, life_s=self._rng.choice((60, 300))))
+        sender = self._rng.choice(self._dispatchers)
+        return self._keep("lease", sender.lease(self.rev, life_s=self._rng.choice((60, 300))))
 
     def command(self) -> Signed:
         rng = self._rng
@@ -140,6 +149,8 @@ class MaliciousBroker:
         """Everything ever seen, last year's too."""
         self.delivered = 0
         self._late_s = {lane: rng.choice(STRATEGIES[lane]) for lane in LANES}
+        self._held_back: list[Signed] = []
+        """Nobody has seen them; they come when they are of use to nobody but the broker."""
 
     def deliver(self, lane: Lane, payload: bytes, *, retained: bool = False) -> None:
         link = self._site.link
@@ -154,6 +165,9 @@ class MaliciousBroker:
         fate = rng.random()
         if fate < 0.15:
             return
+        if fate < 0.27 and message.lane is not Lane.LEASE:
+            self._held_back.append(message)
+            return
         late_s = self._late_s[message.lane]
         delays_s = [late_s] if fate < 0.75 else [rng.expovariate(1 / 60) for _ in range(rng.randrange(1, 4))]
         retained = message.lane is Lane.QUOTA or rng.random() < 0.05
@@ -163,9 +177,19 @@ class MaliciousBroker:
     def _later(self, lane: Lane, payload: bytes, retained: bool) -> None:  # noqa: FBT001  a call_later
         self.deliver(lane, payload, retained=retained)
 
+    def _bring_late(self) -> None:
+        """What was held back comes first-hand: after newer ones, just after its time, or long after."""
+        rng, now_s = self._rng, self._site.clock.wall()
+        for message in list(self._held_back):
+            just_over = SKEW_S < now_s - message.exp < SKEW_S + 90
+            if rng.random() < (0.2 if just_over else 0.01):
+                self._held_back.remove(message)
+                self.deliver(message.lane, message.jws.encode(), retained=message.lane is Lane.QUOTA)
+
     def mischief(self) -> None:
         """Something that no honest broker does."""
         rng = self._rng
+        self._bring_late()
         if not self.capture:
             return
         for _ in range(rng.choice((0, 0, 1, 2, 20))):
@@ -220,6 +244,17 @@ class MaliciousBroker:
             link.bus.deliver(topic, body, retained=True)
 
 
+class _Site(VirtualSite):
+    """Trusts a second dispatcher, whose `seq` knows nothing of the first one's."""
+
+    def _configured(self) -> Config:
+        config = super()._configured()
+        jwk = ", ".join(f'{name} = "{value}"' for name, value in SECOND_DISPATCHER.public_jwk().items())
+        entry = f'[[trust.keys]]\nkid = "{SECOND_DISPATCHER.kid}"\nrole = "dispatcher"\njwk = {{ {jwk} }}\n'
+        config.path.write_text(f"{config.path.read_text(encoding='utf-8')}\n{entry}", encoding="utf-8")
+        return load_config(config.path)
+
+
 async def play(loop: VirtualLoop, folder: Path, seed: int, minutes: float) -> Outcome:
     """A site's time with such a broker.
 
@@ -227,7 +262,7 @@ async def play(loop: VirtualLoop, folder: Path, seed: int, minutes: float) -> Ou
         TurnedError: the limit was too high, or an order was executed twice.
     """
     rng, outcome = Random(seed), Outcome()
-    site = VirtualSite(loop, folder, miners=2, racks=0, seed=seed, period_s=10.0, step_s=5.0)
+    site = _Site(loop, folder, miners=2, racks=0, seed=seed, period_s=10.0, step_s=5.0)
     site.dispatcher.leasing = False
     async with site:
         await _Game(site, rng, outcome).play(minutes)
@@ -248,12 +283,17 @@ class _Game:
         )
         self._signers = Signers(site, rng)
         self._by_jti: dict[str, Document] = {}
+        self._untrusted: list[float] = []
+        """Moments at which the site's clock had not been shown to be right."""
         self._problem: str | None = None
 
     async def play(self, minutes: float) -> None:
         site, rng, signers = self._site, self._rng, self._signers
         old = Signers(site, rng, ago_s=YEAR_S, first_rev=rng.choice((0, 0, 500)))
         self._broker.capture += [rng.choice((old.quota, old.lease, old.command))() for _ in range(60)]
+        # As a rule revisions go on rising from year to year; a site that has lost its memory starts below.
+        signers.rev = rng.choice((0, old.rev, old.rev, old.rev))
+        self._by_jti |= {message.jti: document for message, document in old.signed}
         await self._start()
         next_lease_s = 0.0
         for second in range(int(minutes * 60)):
@@ -308,6 +348,8 @@ class _Game:
         documents = [document for _, document in self._signers.signed]
         most, limit_w = most_w(documents, now_s, self._terms), result.verdict.limit_w
         self._outcome.seconds += 1
+        if not result.verdict.authority.clock.trusted:
+            self._untrusted.append(now_s)
         self._outcome.above_failsafe += limit_w > self._terms.failsafe_w
         self._outcome.at_most += self._terms.failsafe_w < limit_w == int(most)
         if limit_w > most + 1:
@@ -328,6 +370,18 @@ class _Game:
                 self._outcome.refusals[event["reason"]] += 1
         self._site.dispatcher.events.clear()
 
+    def _judge_time(self, jti: str, at_s: int) -> None:
+        """Nothing is executed outside of its time, unless it can only lower and the clock is doubtful."""
+        document = self._by_jti.get(jti)
+        if document is None:
+            raise TurnedError(f"nobody signed {jti}")
+        iat, exp = document.claims["iat"], document.claims["exp"]
+        if iat - SKEW_S <= at_s + 1 and at_s <= exp + SKEW_S:
+            return
+        doubtful = any(at_s - 2 <= moment_s <= at_s + 2 for moment_s in self._untrusted)
+        if not doubtful or document.kind in {"release_hold", "unset_limit"}:
+            raise TurnedError(f"executed {at_s - exp} s after its time: {document}")
+
     async def _count_executions(self) -> None:
         store = await self._site._open_store(self._site.config)
         try:
@@ -335,16 +389,19 @@ class _Game:
         finally:
             await store.close()
         executed: Counter[str] = Counter()
+        revs: list[int] = []
         for (jws,) in rows:
             record = loads(parse(str(jws).encode()).payload)
             if record["kind"] == "event" and record["what"] in {"command", "quota"}:
                 executed[record["detail"]["jti"]] += 1
+                self._judge_time(record["detail"]["jti"], parse_utc(record["at"]))
+                if record["what"] == "quota":
+                    revs.append(record["detail"]["rev"])
+        if revs != sorted(set(revs)):
+            raise TurnedError(f"quotas were held in the order of these revisions: {revs}")
         twice = [jti for jti, times in executed.items() if times > 1]
         if twice:
             raise TurnedError(f"executed twice: {twice}")
-        strangers = set(executed) - set(self._by_jti) - {message.jti for message in self._broker.capture}
-        if strangers:
-            raise TurnedError(f"nobody signed {strangers}")
 
 
 @contextmanager
