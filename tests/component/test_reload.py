@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from daemon.commands.sender import Sender
@@ -264,3 +265,32 @@ def test_what_needs_a_restart_is_refused_whole(tmp_path: Path) -> None:
         assert (site.state["limit_w"], site.state["limit_source"]) == (quota_w, "quota")
 
     played(tmp_path, story, racks=0)
+
+
+def test_a_refused_reload_moves_no_setpoint_that_would_not_have_moved_anyway(tmp_path: Path) -> None:
+    courses: list[list[list[float]]] = []
+    for folder, broken in ((tmp_path / "left-alone", False), (tmp_path / "asked", True)):
+        folder.mkdir()
+        course: list[list[float]] = []
+
+        async def story(
+            site: VirtualSite,
+            folder: Path = folder,
+            course: list[list[float]] = course,
+            *,
+            broken: bool = broken,
+        ) -> None:
+            await held(site, 0.6)
+            assert site.daemon is not None
+            if broken:
+                rewritten(folder, with_value("contract_max_mw", "0.001"))
+                site.daemon.reloader.ask("test")
+            for _ in range(60):
+                await site.run(1)
+                course.append(np.nan_to_num(site.plant.truth.fleet.ordered_w, nan=-1.0).tolist())
+            assert (site.daemon.reloader.outcome("test") is not None) is broken
+
+        played(folder, story, racks=0)
+        courses.append(course)
+
+    assert courses[0] == courses[1]
