@@ -264,7 +264,8 @@ class Uplink:
         acked = [state for state in self._ledger.epochs if state.acked_seq > 0]
         ours = self._state_of(head.epoch) if head.seq else (acked[-1] if acked else None)
         standing = compare(theirs, ours, await self._ledger.hash_of(head.epoch, head.seq))
-        if standing is Standing.EQUAL and any(state.epoch > head.epoch for state in acked):
+        if standing is Standing.EQUAL and any(state.epoch != head.epoch for state in acked):
+            # The newest head tells nothing of what it has lost of another epoch.
             standing = Standing.BEHIND
         again, self._compared = self._compared, True
         self._compared_s = self._clock.monotonic()
@@ -273,7 +274,7 @@ class Uplink:
         match standing:
             case Standing.BEHIND:
                 await self._compare_all()
-                step = Step.ON
+                step = Step.ON if self._resend else step
             case Standing.EQUAL | Standing.EMPTY:
                 pass
             case Standing.FOREIGN:

@@ -20,6 +20,7 @@ from daemon.signing import PrivateKey
 from daemon.store import Store
 from daemon.timestamps import parse_utc
 from daemon.uplink import Uplink
+from daemon.uplink.uplink import COMPARE_EVERY_S
 from sim_devices.exchange import Exchange
 from sim_devices.exchange.receipts import ExchangeKey
 from sim_devices.exchange.settlement import Settlement as Rules
@@ -125,10 +126,10 @@ class SettlementWorld:
             TimeoutError: it never comes to rest.
         """
         self.exchange.faults.clear()
-        # Past the back-offs, and a comparison of the heads.
         self.run(2 * INTERVAL_S)
 
         async def rest() -> None:
+            await asyncio.sleep(COMPARE_EVERY_S + 60)
             async with asyncio.timeout(3 * 3600):
                 while self.ledger.position.backlog or self.uplink.alarms:  # noqa: ASYNC110 - of many states
                     await asyncio.sleep(5)
