@@ -28,8 +28,11 @@ QUOTA = 0.6
 """As a share of the plant's power at full load."""
 INTERVAL_S = 10
 WATCHDOG_S = 6
-CONTROL = {"ramp_up_pct_per_min": 0.001}
-"""Nothing rises again: what has been ordered once is moved by a mistake alone, not by fine work."""
+CONTROL = {"ramp_up_pct_per_min": 0.001, "lease_timeout_s": 60}
+"""Nothing rises again: what has been ordered once is moved by a mistake alone, not by fine work.
+
+And a lease outlasts any restart, on a busy machine too.
+"""
 QUIET_S = 4.0
 """Longer than a load may take from one cycle's order to the next cycle's."""
 

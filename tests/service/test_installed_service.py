@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import shutil
 
 import pytest
 
@@ -139,3 +140,24 @@ async def test_a_stop_takes_less_than_ten_seconds_and_keeps_the_setpoints(site: 
         await site.dispatch.state_like(online=False)
     shown = await site.machine.shown(UNIT, "Result", "ExecMainStatus")
     assert shown == {"Result": "success", "ExecMainStatus": "0"}
+
+
+async def test_it_starts_with_both_drop_ins(site: InstalledSite) -> None:
+    drop_ins = site.machine.root / "etc/systemd/system/quotawatt.service.d"
+    for name in ("serial.conf", "network.conf"):
+        shutil.copy(site.machine.root / "usr/share/doc/quotawatt" / name, drop_ins)
+    config = ("--config", "/etc/quotawatt/site.toml")
+    allowed = await site.machine.done("quotawatt", "check", *config, "--print-network")
+    with (drop_ins / "network.conf").open("a", encoding="ascii") as network:
+        network.write(allowed)
+    await site.machine.done("systemctl", "daemon-reload")
+
+    await site.machine.done("systemctl", "start", UNIT)
+
+    assert await site.active()
+    shown = await site.machine.shown(UNIT, "DevicePolicy", "IPAddressDeny", "SupplementaryGroups")
+    assert shown["DevicePolicy"] == "closed"
+    assert shown["SupplementaryGroups"] == "dialout"
+    assert set(shown["IPAddressDeny"].split()) == {"0.0.0.0/0", "::/0"}
+    verified = await site.machine.run("systemd-analyze", "verify", "--man=no", UNIT)
+    assert (verified.code, verified.err) == (0, "")

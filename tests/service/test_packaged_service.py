@@ -1,11 +1,13 @@
 """The installed service through its packages: upgrade, downgrade, purge."""
 
 import asyncio
+import json
 
 import pytest
 
 import daemon
 from tests.service.installed_site import INTERVAL_S, PREVIOUS, STATE, UNIT, InstalledSite
+from tests.world.daemon_child import ROOT
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 
@@ -29,6 +31,19 @@ async def test_an_upgrade_moves_no_setpoint_and_loses_no_energy(running: Install
 async def test_an_upgrade_keeps_what_the_operator_wrote(running: InstalledSite) -> None:
     assert "real-01" in await running.machine.done("cat", "/etc/quotawatt/site.toml")
     assert (await running.machine.shown(UNIT, "UnitFileState"))["UnitFileState"] == "enabled"
+
+
+async def test_all_that_is_in_it_is_listed_beside_it(running: InstalledSite) -> None:
+    (bom,) = (ROOT / "dist").glob(f"quotawatt_{daemon.__version__}_*.cdx.json")
+    (licences,) = (ROOT / "dist").glob(f"quotawatt_{daemon.__version__}_*.licences.txt")
+    installed = running.machine.root / "opt/quotawatt/lib/python3.11/site-packages"
+    names = {folder.name.split("-")[0].lower() for folder in installed.glob("*.dist-info")} - {"quotawatt"}
+    parts = json.loads(bom.read_text(encoding="utf-8"))["components"]
+
+    assert {part["name"].lower().replace("-", "_") for part in parts} == names
+    text = licences.read_text(encoding="utf-8")
+    assert [name for name in names if name.replace("_", "-") not in text.lower().replace("_", "-")] == []
+    assert await running.machine.done("cat", "/usr/share/doc/quotawatt/copyright") == text
 
 
 async def test_a_downgrade_is_refused_by_the_store_once_and_says_why(running: InstalledSite) -> None:
