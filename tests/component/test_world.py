@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sim_devices.scenario import DispatchTable, ScenarioDocument, Step, load_scenario
+from sim_devices.scenario import DispatchTable, PlantTable, ScenarioDocument, Step, load_scenario
 from sim_devices.scenario.document import OfALoad, Switched
 from tests.world.loop import VirtualLoop, run_virtual
 from tests.world.world import World
@@ -55,6 +55,19 @@ def test_on_a_frozen_meter_a_lower_limit_is_met_and_nothing_rises(tmp_path: Path
     world = play(tmp_path, scenario, 1, 340)
     power_w = world.judge.course.power_w
     assert max(power_w[241:]) <= max(power_w[225:240])
+    assert world.judge.violations == []
+
+
+def test_without_any_meter_a_site_falls_to_failsafe_and_comes_back_with_it(tmp_path: Path) -> None:
+    meters = ["meter", "check-meter"]
+    frozen = Switched(at_s=60, for_s=520, devices=meters, fault="frozen")
+    plant = PlantTable(miners=10, racks=0, pdus=0, check_meter=True, disobedient_share=0.0)
+    scenario = ScenarioDocument(title="Frozen", plant=plant, dispatch=HELD, events=[frozen])
+    world = play(tmp_path, scenario, 1, 700)
+    states = world.judge.course.states
+    assert "failsafe" not in states[:360]
+    assert "failsafe" in states[360:580]
+    assert states[-1] == "limited"
     assert world.judge.violations == []
 
 

@@ -19,6 +19,7 @@ from typing import Any, Self
 import numpy as np
 
 from daemon.cycle.controller import Controller
+from sim_devices.layout import METER_ROLES
 from sim_devices.mqtt.memory import MemoryBus
 from sim_devices.scenario import DispatchTable, MessagesTable, PlantTable, ScenarioDocument, Span
 from tests.world.judge import LEEWAY_S, Judge, Second
@@ -32,6 +33,10 @@ LOOK_S = 0.5
 """After the whole second, when plant and cycle have done their parts."""
 IN_FAILSAFE_S = 10.0
 """Orders that were under way when failsafe began."""
+METER_LOST_S = 300.0
+"""Without a meter for so long, a site falls to failsafe although its leases are fresh."""
+METER_BACK_S = 75.0
+"""A meter has to be well for a minute before that ends."""
 
 
 class World(VirtualSite):
@@ -96,6 +101,8 @@ class World(VirtualSite):
         self._starts = 0
         self._away_s = np.full(len(self.plant.truth.fleet), -np.inf)
         """When a load was last out of reach."""
+        self._unmetered_s = 0.0
+        """So long no meter of the whole site has been well."""
         self._listen_in()
         self._plan()
 
@@ -272,6 +279,10 @@ class World(VirtualSite):
         self._failsafe_s = self._failsafe_s + 1.0 if state == "failsafe" else 0.0
         if limit_w is None:
             self.judge.gives_leeway(wall_s + LEEWAY_S)
+        well = any(self.plant.faults[meter].sound for meter in self._meters)
+        self._unmetered_s = 0.0 if well else self._unmetered_s + 1.0
+        if self._unmetered_s > METER_LOST_S:
+            self.oracle.doubtful(wall_s + METER_BACK_S)
         bounds = self.oracle.bounds(self.clock.wall())
         self.judge.look(now, bounds)
         self.judge.shed(now, model, ~unreachable)
@@ -291,6 +302,11 @@ class World(VirtualSite):
     def _controller(self) -> Controller | None:
         # What the daemon would publish a moment later; looked at, never touched.
         return None if self.daemon is None else self.daemon._loop.controller
+
+    @cached_property
+    def _meters(self) -> list[str]:
+        """Those that see the whole site."""
+        return [device.id for device in self.plant.devices if device.role in METER_ROLES]
 
     @cached_property
     def _by_message(self) -> list[int]:
