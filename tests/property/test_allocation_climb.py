@@ -23,6 +23,8 @@ def _sorts_few_at_once() -> Iterator[None]:
     """As of many thousand loads, with some hundred."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(climb_module, "_FEW", 16)
+        # Too few at first, nearly always: more have to be taken.
+        patch.setattr(climb_module, "_AMPLE", 0.1)
         yield
 
 
