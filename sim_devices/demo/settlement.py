@@ -42,8 +42,11 @@ def is_receipted(book: Book, site: str, position: Position, key: PublicKey) -> b
 
     Signature and hash are checked by other code than that which made them.
     """
+    receipt = book.receipt(site, *position)
+    if receipt is None:
+        return False
     try:
-        envelope = parse(book.receipt(site, *position))
+        envelope = parse(receipt)
         verify(envelope, key)
         claims = loads(envelope.payload)
     except SigningError:

@@ -147,7 +147,9 @@ async def test_it_starts_with_both_drop_ins(site: InstalledSite) -> None:
     for name in ("serial.conf", "network.conf"):
         shutil.copy(site.machine.root / "usr/share/doc/quotawatt" / name, drop_ins)
     config = ("--config", "/etc/quotawatt/site.toml")
-    allowed = await site.machine.done("quotawatt", "check", *config, "--print-network")
+    said = await site.machine.done("quotawatt", "check", *config, "--print-network")
+    allowed = said.partition("/network.conf\n")[2]
+    assert "IPAddressAllow=" in allowed
     with (drop_ins / "network.conf").open("a", encoding="ascii") as network:
         network.write(allowed)
     await site.machine.done("systemctl", "daemon-reload")
