@@ -426,9 +426,6 @@ class Ledger:
         for body in (event(self._clock.wall(), "new-epoch", detail), *await take_deferred(tx)):
             head = await self._add(tx, body, head)
 
-    def _loss_of(self, lost: Head) -> dict[str, Any]:
-        return storage_loss(self._clock.wall(), lost.epoch, lost.seq, lost.hash)
-
     def _opening(self, reason: EpochReason, at_s: float, before: Head | None) -> dict[str, Any]:
         return {
             "kind": "epoch_open",
