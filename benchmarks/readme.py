@@ -42,8 +42,12 @@ def _row(finding: Finding, figure: Figure, *, is_first: bool) -> str:
 
 
 def _files(folder: Path) -> Sequence[Path]:
-    """Those that hold findings; what else a benchmark leaves there is a list of its runs."""
-    return [path for path in sorted(folder.glob("*.json")) if path.read_bytes().lstrip().startswith(b"{")]
+    """Those that hold findings; what else a benchmark leaves there is a list of its runs, or a play's progress."""
+    return [
+        path
+        for path in sorted(folder.glob("*.json"))
+        if path.read_bytes().lstrip().startswith(b"{") and not path.name.startswith("campaign-")
+    ]
 
 
 def main() -> int:
