@@ -42,7 +42,7 @@ def _row(finding: Finding, figure: Figure, *, is_first: bool) -> str:
 
 
 def _files(folder: Path) -> Sequence[Path]:
-    """Those that hold findings; what else a benchmark leaves there is a list of its runs, or a play's progress."""
+    """Those that hold findings; the rest are lists of runs and the progress of plays."""
     return [
         path
         for path in sorted(folder.glob("*.json"))
