@@ -27,7 +27,7 @@ from drivers.profiles import load_profile, read_profile
 from drivers.quantity import COLUMN, Quantity
 
 PROFILE = Path(__file__).resolve().parents[1] / "twenty-registers.toml"
-SATURATING_PER_S = 80_000.0
+SATURATING_PER_S = 65_000.0
 """More polls than a core can do: so many are asked for where it is to go as fast as it can."""
 SERVED = {
     Quantity.POWER: 1.0,
