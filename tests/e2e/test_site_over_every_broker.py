@@ -11,7 +11,7 @@ import pytest
 
 from daemon.commands.words import Role
 from tests.world.brokers import BROKERS, BrokerKind
-from tests.world.daemon_child import Finished
+from tests.world.finished import Finished
 from tests.world.mqtt import until
 from tests.world.real_site import INTERVAL_S, METER_CLASS, SETTLE_S, RealSite
 

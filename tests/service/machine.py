@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 from typing import Self
 
-from tests.world.daemon_child import Finished
+from tests.world.finished import Finished, finished
 
 HIERARCHIES = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"), Path("/sys/fs/cgroup/systemd"))
 
@@ -96,7 +96,7 @@ class Machine:
 
     async def run(self, *words: str, within_s: float = 60.0) -> Finished:
         """Run a command in it, as root."""
-        return await _run(
+        return await finished(
             "nsenter", f"-t{self._leader}", "-m", "-u", "-i", "-p", "--", *words, within_s=within_s
         )
 
@@ -116,24 +116,6 @@ class Machine:
         return await self.done("journalctl", "--no-pager", "-o", "cat", "-u", unit)
 
 
-async def _run(*words: str, within_s: float) -> Finished:
-    process = await asyncio.create_subprocess_exec(
-        *words,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        async with asyncio.timeout(within_s):
-            out, err = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    assert process.returncode is not None
-    return Finished(process.returncode, out.decode(), err.decode())
-
-
 def _children(pid: int) -> list[int]:
     return [
         int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
@@ -141,7 +123,7 @@ def _children(pid: int) -> list[int]:
 
 
 async def _done(*words: str) -> None:
-    ended = await _run(*words, within_s=120)
+    ended = await finished(*words, within_s=120)
     assert ended.code == 0, ended.err
 
 

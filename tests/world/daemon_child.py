@@ -6,9 +6,10 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.world.finished import Finished, finished
 
 ROOT = Path(__file__).parents[2]
 STOP_S = 10.0
@@ -27,33 +28,9 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**kept, **(extra or {})}
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """A command that has ended."""
-
-    code: int
-    out: str
-    err: str
-
-
 async def run_quotawatt(*words: str, within_s: float = 30.0) -> Finished:
     """Run a command to its end; it is killed if it takes longer."""
-    process = await asyncio.create_subprocess_exec(
-        *quotawatt(*words),
-        cwd=ROOT,
-        env=environment(),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        async with asyncio.timeout(within_s):
-            out, err = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    assert process.returncode is not None
-    return Finished(process.returncode, out.decode(), err.decode())
+    return await finished(*quotawatt(*words), within_s=within_s, cwd=ROOT, env=environment())
 
 
 class DaemonChild:

@@ -18,7 +18,8 @@ from daemon.store import Store
 from sim_devices.exchange import Exchange
 from sim_devices.plant import Moment, Plant
 from tests.world.brokers import Reachable
-from tests.world.daemon_child import DaemonChild, Finished, run_quotawatt
+from tests.world.daemon_child import DaemonChild, run_quotawatt
+from tests.world.finished import Finished
 from tests.world.mosquitto import free_port
 from tests.world.mqtt import until
 from tests.world.real_dispatch import Dispatch
