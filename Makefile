@@ -45,7 +45,7 @@ fuzz-exchange: $(VENV)/.test
 CYCLES ?= 1000
 crash: $(VENV)/.test
 	rm -rf build/crash
-	$(BIN)/python -m tests.world.killed_ledger build/crash --cycles $(CYCLES)
+	$(BIN)/python -m tests.world.killed_daemon build/crash --cycles $(CYCLES)
 	SETTLEMENT_EXAMPLES=500 $(BIN)/python -m pytest -n 0 tests/property/test_settlement_machine.py
 	FAILING_DISK_INTERVAL_S=7200 TORN_LOGS=300 LEDGER_INTERVAL_S=300 $(BIN)/python -m pytest -n 0 \
 	  tests/crash/test_failing_disk.py tests/crash/test_torn_log.py tests/component/test_ledger_of_400_days.py

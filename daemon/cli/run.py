@@ -95,7 +95,7 @@ class LockedFolder:
         """
         if self._lock is None:
             self._lock = FolderLock(self._folder)
-        return await Store.open(self._folder / "site.db")
+        return await Store.open(self._folder / "site.db", connect_file)
 
     def release(self) -> None:
         """Let the next daemon in."""

@@ -13,8 +13,7 @@ from daemon.signing import PrivateKey
 from daemon.store import Store
 from daemon.timestamps import parse_utc
 from tests.world.inline_store import connect_inline
-from tests.world.metered_site import MIDNIGHT, MeteredSite, audit
-from tests.world.settling_process import SiteClock
+from tests.world.metered_site import MIDNIGHT, MeteredSite, SiteClock, audit
 
 KEY = PrivateKey.from_seed(b"\x07" * 32)
 DAYS = 400

@@ -20,8 +20,8 @@ from daemon.store import Store
 from daemon.uplink import Uplink
 from sim_devices.exchange import Exchange
 from tests.world.hand_clock import HandClock
-from tests.world.killed_ledger import Entropy
 from tests.world.metered_site import MIDNIGHT, MeteredSite
+from tests.world.virtual_site import SeededEntropy
 
 KEY = PrivateKey.from_seed(b"\x07" * 32)
 NOW_S = float(MIDNIGHT + 90_000)
@@ -54,7 +54,7 @@ async def delivering(ledger: Ledger, exchange: Exchange) -> AsyncIterator[Uplink
     keys = (ExchangeKey(exchange.kid, exchange.public_jwk),)
     settings = Settlement("https://exchange.test/", keys, None, None, None, "exchange")
     http = httpx2.AsyncClient(transport=exchange.transport())
-    uplink = Uplink(ledger, http, settings, KEY, HandClock(NOW_S), Entropy(1))
+    uplink = Uplink(ledger, http, settings, KEY, HandClock(NOW_S), SeededEntropy(1))
     task = asyncio.create_task(uplink.run(), name="uplink")
     try:
         yield uplink

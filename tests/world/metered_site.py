@@ -114,6 +114,25 @@ class MeteredSite:
         return audit(self.bodies, self.interval_s, point)
 
 
+class SiteClock:
+    """The site's clock, for what works with it."""
+
+    def __init__(self, site: MeteredSite) -> None:
+        self._site = site
+
+    def wall(self) -> float:
+        return self._site.wall_s
+
+    def monotonic(self) -> float:
+        return self._site.true_s
+
+    def boottime(self) -> float:
+        return self._site.true_s
+
+    def boot_id(self) -> str:
+        return "boot"
+
+
 def audit(bodies: Iterable[Mapping[str, Any]], interval_s: int, point: str = "poi") -> int:
     """No hole, no double, registers joined, energy = registers' difference; returns Σ wh of the point."""
     next_start: int | None = None

@@ -25,10 +25,10 @@ from sim_devices.exchange import Exchange
 from sim_devices.exchange.receipts import ExchangeKey
 from sim_devices.exchange.settlement import Settlement as Rules
 from tests.world.inline_store import InlineConnection, connect_inline
-from tests.world.killed_ledger import Entropy
 from tests.world.loop import VirtualClock, VirtualLoop
 from tests.world.metered_site import MIDNIGHT, MeteredSite
 from tests.world.settling_site import hash_text, receipt_claims, utc
+from tests.world.virtual_site import SeededEntropy
 
 SITE = "lhe-01"
 KEY = PrivateKey.from_seed(b"\x09" * 32)
@@ -192,7 +192,7 @@ class SettlementWorld:
             "exchange",
         )
         http = httpx2.AsyncClient(transport=_Wire(self))
-        entropy = Entropy(self.seed * 1_000 + self._lives)
+        entropy = SeededEntropy(self.seed * 1_000 + self._lives)
         self.uplink = Uplink(self.ledger, http, settings, KEY, self.clock, entropy)
         self._task = asyncio.create_task(self.uplink.run(), name="uplink")
         await self._observe()
