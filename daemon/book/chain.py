@@ -112,7 +112,7 @@ class Chain:
 
     def _signature(self, record: BookRecord) -> Iterator[Said]:
         try:
-            key = self._keys.verifier(record.kid)
+            key = self._keys.key(record.kid)
         except UntrustedKeyError as error:
             yield Flaw.KEY, str(error), "a record of the site's own key"
             return

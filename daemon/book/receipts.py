@@ -108,6 +108,6 @@ def _read(text: bytes, keys: KeyChain) -> _Claims:
     envelope = parse(text)
     if envelope.header.typ != RECEIPT_TYP:
         raise MalformedError(f"typ is {envelope.header.typ}")
-    if not keys.verifier(envelope.header.kid).signed(envelope.signature, envelope.signing_input):
+    if not keys.key(envelope.header.kid).signed(envelope.signature, envelope.signing_input):
         raise UntrustedKeyError(f"not signed by key {envelope.header.kid}")
     return _Claims.model_validate(loads(envelope.payload))

@@ -4,9 +4,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 from daemon.signing import KeyFileError, MalformedError, PublicKey, loads
 
 
@@ -50,10 +47,10 @@ class KeyChain:
     """
 
     def __init__(self, trusted: Iterable[PublicKey]) -> None:
-        self._keys = {key.kid: _Verifier(key) for key in trusted}
+        self._keys = {key.kid: key for key in trusted}
         self._replaced: dict[str, str] = {}
 
-    def verifier(self, kid: str) -> "_Verifier":
+    def key(self, kid: str) -> PublicKey:
         """The key of this name.
 
         Raises:
@@ -81,21 +78,5 @@ class KeyChain:
         known = self._keys.get(kid)
         if known is not None and known.raw != new.raw:
             raise UntrustedKeyError(f"another key is known as {kid}")
-        self._keys[kid] = known or _Verifier(new)
+        self._keys[kid] = known or new
         self._replaced[old] = kid
-
-
-class _Verifier:
-    """A public key that is read once, for many signatures."""
-
-    def __init__(self, key: PublicKey) -> None:
-        self.raw = key.raw
-        self._key = Ed25519PublicKey.from_public_bytes(key.raw)
-
-    def signed(self, signature: bytes, signing_input: bytes) -> bool:
-        """Whether it made the signature."""
-        try:
-            self._key.verify(signature, signing_input)
-        except InvalidSignature:
-            return False
-        return True

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from nacl.bindings import crypto_sign_BYTES, crypto_sign_open
+from nacl.exceptions import BadSignatureError as NotSignedError
+from nacl.signing import SigningKey
 
 from daemon.signing.base64url import decode, encode
 from daemon.signing.errors import BadSignatureError, KeyFileError, MalformedError
@@ -63,16 +64,25 @@ class PublicKey:
         """`{kty, crv, x}`."""
         return _jwk(self.raw)
 
+    def signed(self, signature: bytes, data: bytes) -> bool:
+        """Whether `signature` is this key's over `data`."""
+        # What libsodium is given is one text; its first bytes are taken for the signature, whatever they are.
+        if len(signature) != crypto_sign_BYTES:
+            return False
+        try:
+            crypto_sign_open(signature + data, self.raw)
+        except NotSignedError:
+            return False
+        return True
+
     def verify(self, signature: bytes, data: bytes) -> None:
         """Return if `signature` is this key's over `data`.
 
         Raises:
             BadSignatureError: it is not.
         """
-        try:
-            Ed25519PublicKey.from_public_bytes(self.raw).verify(signature, data)
-        except InvalidSignature as error:
-            raise BadSignatureError(f"not signed by key {self.kid}") from error
+        if not self.signed(signature, data):
+            raise BadSignatureError(f"not signed by key {self.kid}")
 
 
 class PrivateKey:
@@ -80,19 +90,19 @@ class PrivateKey:
 
     __slots__ = ("_key", "kid")
 
-    def __init__(self, key: Ed25519PrivateKey, kid: str | None = None) -> None:
+    def __init__(self, key: SigningKey, kid: str | None = None) -> None:
         self._key = key
-        self.kid = thumbprint(key.public_key().public_bytes_raw()) if kid is None else _checked_kid(kid)
+        self.kid = thumbprint(bytes(key.verify_key)) if kid is None else _checked_kid(kid)
 
     @classmethod
     def generate(cls, kid: str | None = None) -> Self:
         """A new key."""
-        return cls(Ed25519PrivateKey.generate(), kid)
+        return cls(SigningKey.generate(), kid)
 
     @classmethod
     def from_seed(cls, seed: bytes, kid: str | None = None) -> Self:
         """The key of 32 secret bytes (RFC 8032's private key)."""
-        return cls(Ed25519PrivateKey.from_private_bytes(seed), kid)
+        return cls(SigningKey(seed), kid)
 
     @classmethod
     def from_jwk(cls, jwk: Mapping[str, Any]) -> Self:
@@ -131,11 +141,11 @@ class PrivateKey:
 
     def sign(self, data: bytes) -> bytes:
         """The 64 bytes of an Ed25519 signature."""
-        return self._key.sign(data)
+        return self._key.sign(data).signature
 
     def public(self) -> PublicKey:
         """The public half."""
-        return PublicKey(self.kid, self._key.public_key().public_bytes_raw())
+        return PublicKey(self.kid, bytes(self._key.verify_key))
 
     def public_jwk(self) -> dict[str, str]:
         """`{kty, crv, x}` of the public half."""
@@ -143,7 +153,7 @@ class PrivateKey:
 
     def private_jwk(self) -> dict[str, str]:
         """The secret itself, for the key file."""
-        return {**self.public_jwk(), "d": encode(self._key.private_bytes_raw())}
+        return {**self.public_jwk(), "d": encode(bytes(self._key))}
 
 
 def thumbprint(raw: bytes) -> str:
