@@ -39,11 +39,11 @@ def at_rest(situation: Situation, look: Look, circuits: Circuits) -> Plan | None
     drawn_w = look.loads_w
     if situation.ahead or not look.all_settled:
         return None
-    unreachable_w = drawn_w - situation.target_w(situation.limit_w)
+    over = drawn_w > situation.lasting_w(situation.limit_w)
     all_shed = int(look.memory.level.max(initial=0)) <= 0
-    if unreachable_w > 0 and not all_shed:
+    if over and not all_shed:
         return None
-    if unreachable_w <= 0 and situation.may_rise:
+    if not over and situation.may_rise:
         limit_w = situation.limit_w - situation.deadband_w
         room_w = situation.target_w(limit_w) - drawn_w
         if room_w > 0 and look.least_step_w <= max(room_w, situation.settled_target_w(limit_w) - drawn_w):
@@ -58,7 +58,7 @@ def at_rest(situation: Situation, look: Look, circuits: Circuits) -> Plan | None
         margin_w=situation.margin_w,
         late_w=0.0,
         at_deadline_w=drawn_w,
-        unreachable_w=max(unreachable_w, 0.0),
+        unreachable_w=max(drawn_w - situation.target_w(situation.limit_w), 0.0),
     )
 
 
@@ -113,11 +113,12 @@ class _Allocation(Work):
 
     def shed_for_site(self) -> None:
         """The site's sum below the target, the least valuable steps first."""
-        if self._sum_w <= self._target_w:
+        if self._sum_w <= self._now.lasting_w(self._now.limit_w):
             return
         self._short = True
-        # What the cooling gives back once it has followed is bridged until then, not shed for good.
-        lasting_w = max(self._target_w, self._now.settled_target_w(self._now.limit_w))
+        # What the cooling gives back once it has followed is bridged until then, not shed for good;
+        # what it will take, as after an outage of the loads' work, is made room for before.
+        lasting_w = self._now.settled_target_w(self._now.limit_w)
         excess_w = self._sum_w - lasting_w
         if 0 < excess_w <= _TRIM * self._now.limit_w:
             self._lower(self._down(self._movable & self._quick()), excess_w)
@@ -194,7 +195,7 @@ class _Allocation(Work):
         """What the walk down left of the room is given back as far as it goes."""
         if self._now.ahead or not self._short:
             return
-        room_w = self._target_w - self._drawing_w()
+        room_w = self._now.lasting_w(self._now.limit_w) - self._drawing_w()
         if room_w <= 0:
             return
         every = np.zeros(len(self._loads), dtype=np.int64)

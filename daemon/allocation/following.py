@@ -8,6 +8,8 @@ _STEADY = 0.02
 _FOLLOWED_S = 180.0
 """After so long the cooling has followed."""
 _LEARN_S = 60.0
+_LEAST = 0.2
+"""Of what the loads can draw: below it they say nothing of the share, but pumps run on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +24,16 @@ class Following:
     """When that was, monotonic."""
     looked_s: float = 0.0
 
-    def looked(self, cooling_w: float, loads_w: float, now_s: float) -> "Following":
-        """After one more look; the first one is taken for a site at rest."""
-        if loads_w <= 0:
+    def looked(self, cooling_w: float | None, loads_w: float, full_w: float, now_s: float) -> "Following":
+        """After one more look; the first one is taken for a site at rest.
+
+        Args:
+            cooling_w: what the cooling draws; `None` = not known.
+            loads_w: what the loads draw, not what they count at: loads without work warm nothing.
+            full_w: the most that they can draw.
+            now_s: monotonic.
+        """
+        if cooling_w is None or loads_w <= _LEAST * full_w:
             return self
         share = min(max(cooling_w / loads_w, 0.0), _AT_MOST)
         if self.share is None:

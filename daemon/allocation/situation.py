@@ -53,6 +53,10 @@ class Situation:
         fixed_w = self.uncontrolled_w - self.cooling_w
         return max((limit_w - self.margin_w - fixed_w) / (1 + self.follows), 0.0)
 
+    def lasting_w(self, limit_w: float) -> float:
+        """What they may draw under a limit both now and once the cooling has followed them."""
+        return min(self.target_w(limit_w), self.settled_target_w(limit_w))
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:

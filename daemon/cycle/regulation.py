@@ -49,6 +49,7 @@ class Regulation:
     def __init__(self, layout: SiteLayout, policy: ControlPolicy, metering: Metering, now: Moment) -> None:
         self.largest_step_w = float(np.diff(layout.loads.watts, axis=1).max(initial=0.0))
         """Of a single load."""
+        self._full_w = float(layout.loads.watts.max(axis=1, initial=0.0).sum())
         self.limit_changed_s = now.monotonic_s
         """When the limit in force last changed, monotonic."""
         self.settle_until_s = -np.inf
@@ -113,7 +114,8 @@ class Regulation:
             self._ceiling_w, limit_w, draw_w, rate_w_per_s, dt_s, self.largest_step_w
         )
         self._planned_s = now_s
-        self._following = self._following.looked(self._metering.cooling_w, look.loads_w, now_s)
+        cooling_w = self._metering.cooling_w if self._metering.cooling_known else None
+        self._following = self._following.looked(cooling_w, self._metering.drawn_w, self._full_w, now_s)
         return self._situation(
             limit_w,
             look,

@@ -88,7 +88,9 @@ class Metering:
         self._loads = loads
         self._believable = _believable(instruments)
         self._cover = CoverWatch(instruments.feeds, instruments.circuit_meters, loads.nameplate_w)
-        self._cooling_w = np.zeros(len(instruments.cooling))
+        self.drawn_w = 0.0
+        """What the loads draw: as measured, as they count where they are not."""
+        self._cooling_w = np.full(len(instruments.cooling), np.nan)
         self._last_w = np.full(len(loads), np.nan)
         self._power_w = np.full(len(instruments.names), np.nan)
         self._metered_w: float | None = None
@@ -103,7 +105,12 @@ class Metering:
     @property
     def cooling_w(self) -> float:
         """What the cooling draws, as last measured."""
-        return float(self._cooling_w.sum())
+        return float(np.nansum(self._cooling_w))
+
+    @property
+    def cooling_known(self) -> bool:
+        """Whether all of it was measured at least once."""
+        return bool(np.isfinite(self._cooling_w).all())
 
     @property
     def uncontrolled_w(self) -> float | None:
@@ -152,6 +159,7 @@ class Metering:
         measured = np.isfinite(measured_w)
         self._last_w = np.where(measured, measured_w, self._last_w)
         known_w = np.where(measured, measured_w, counted_w)
+        self.drawn_w = float(known_w.sum())
         around = Surroundings(
             devices_w=float(np.where(np.isfinite(self._last_w), self._last_w, counted_w).sum())
             + self.cooling_w,
@@ -163,7 +171,7 @@ class Metering:
         metered = any(record.trusted for record in self.records)
         know = SiteKnowledge(
             counted_w=float(counted_w.sum()) + self.cooling_w,
-            known_w=float(known_w.sum()) + self.cooling_w,
+            known_w=self.drawn_w + self.cooling_w,
             uncontrolled_w=self.uncontrolled_w,
             last_metered_w=self._metered_w,
             cover=_NO_COVER if metered else self._cover.look(self._power_w, known_w),

@@ -152,3 +152,17 @@ def test_a_look_holds_until_a_load_goes_missing_or_something_new_is_seen() -> No
     assert not look.holds(park.memory, park.measured_w + 1, park.now_s)
     ordered = replace(park.memory, ordered_s=np.array([-np.inf, park.now_s]))
     assert not replace(look, memory=ordered).holds(ordered, park.measured_w, park.now_s)
+
+
+def test_room_is_made_for_cooling_that_has_not_followed_yet() -> None:
+    park = settled(parks_of_miners())
+    park.at(4, 4)
+    full_w = float(park.counted().sum())
+    # The cooling fell while the loads had no work, and will draw 5 % of them again.
+    fallen = {"uncontrolled_w": 0.02 * full_w, "cooling_w": 0.02 * full_w, "follows": 0.05, "margin_w": 0.0}
+    situation = park.situation(1.03 * full_w, **fallen)
+    assert at_rest(situation, park.seen(), park.circuits) is None
+    plan = worked_out(situation, park.seen(), park.circuits)
+    assert float(plan.counted_w.sum()) <= 1.03 * full_w / 1.05
+    assert plan.unreachable_w == 0.0
+    assert at_rest(park.situation(1.051 * full_w, **fallen), park.seen(), park.circuits) is not None
