@@ -14,6 +14,8 @@ from drivers.profiles import load_profile
 from drivers.quantity import COLUMN, Quantity
 from sim_devices.faults import DeviceFaults
 from sim_devices.layout import lay_out
+from sim_devices.physics.loads import nan_of_none
+from sim_devices.physics.ratings import same_order
 from sim_devices.scenario import PlantTable, Play, ScenarioDocument, Site
 from tests.world.judge import LEEWAY_S, Judge, Second
 from tests.world.pure_site import PureSite
@@ -53,7 +55,12 @@ class ArraySite(PureSite):
         self._turn = 0
         self._offline = np.zeros(len(self._at), dtype=np.bool_)
         """(loads,): out of reach."""
+        self._away_s = np.full(len(self._at), -np.inf)
+        """(loads,): when each was last out of reach."""
         self._place = {devices[row].id: place for place, row in enumerate(self._load_rows)}
+        self._place_of = np.full(len(devices), -1)
+        self._place_of[self._load_rows] = np.arange(len(self._load_rows))
+        """(devices,): the place of each load among the loads."""
         self.faults = {spec.id: DeviceFaults(spec.id, model, seed=self.seed) for spec in self.plant.specs}
         # The columns that thousands of calls a second would write to one by one.
         self._started = np.frombuffer(self.table._started)
@@ -108,20 +115,22 @@ class ArraySite(PureSite):
             self.judge.gives_leeway(self.now.wall_s + LEEWAY_S)
 
     def _carry_out(self) -> None:
-        devices, fleet, model = self.layout.devices, self.plant.model.fleet, self.plant.model
-        for row, watts in self.fleet.queue.items():
-            device = devices[row].id
-            result = WriteResult.TIMED_OUT
-            if not self._offline[self._place[device]]:
-                at = fleet.index[device]
-                before_w = fleet.ordered_w[at]
-                model.order(device, watts)
-                after_w = fleet.ordered_w[at]
-                self.writes += 1
-                self.switches += not (before_w == after_w or (np.isnan(before_w) and np.isnan(after_w)))
-                result = WriteResult.ACKNOWLEDGED
-            self.table.written(row, watts, result, self.model_s)
-        self.fleet.queue.clear()
+        queue, model = self.fleet.queue, self.plant.model
+        if not queue:
+            return
+        rows = np.fromiter(queue, dtype=np.intp, count=len(queue))
+        place = self._place_of[rows]
+        reached = ~self._offline[place]
+        watts = np.array([nan_of_none(each) for each in queue.values()])[reached]
+        at, fleet = self._at[place[reached]], model.fleet
+        before_w = fleet.ordered_w[at]
+        fleet.order(at, watts, model.now_s)
+        self.writes += len(at)
+        self.switches += int((~same_order(before_w, fleet.ordered_w[at])).sum())
+        for (row, ordered_w), heard in zip(queue.items(), reached.tolist(), strict=True):
+            result = WriteResult.ACKNOWLEDGED if heard else WriteResult.TIMED_OUT
+            self.table.written(row, ordered_w, result, self.model_s)
+        queue.clear()
 
     def _poll(self) -> None:
         model = self.plant.model
@@ -155,7 +164,10 @@ class ArraySite(PureSite):
         model, verdict = self.plant.model, self.controller.verdict
         fleet = model.fleet
         shed_w = fleet.shed_w()
-        shed_w[self._at[self._offline]] = fleet.draw_w[self._at[self._offline]]
+        # Who comes back unasked, at full power, is to be down as soon as after a step that came unannounced.
+        self._away_s[self._offline] = self.model_s
+        unreachable = self._at[self.model_s - self._away_s <= LEEWAY_S]
+        shed_w[unreachable] = fleet.draw_w[unreachable]
         floor_w = float(shed_w.sum()) + model.true_power_w - model.load_w
         now = Second(
             self.now.wall_s,
