@@ -4,6 +4,7 @@
 both without making the cycle wait for the disk.
 """
 
+from daemon.ledger.beginning import Beginning
 from daemon.ledger.chain import Head, StoredRecord
 from daemon.ledger.intervals import Finished, IntervalBuilder
 from daemon.ledger.ledger import Ledger, Position
@@ -23,6 +24,7 @@ from daemon.ledger.tables import EpochState
 
 __all__ = [
     "Baseline",
+    "Beginning",
     "CycleObservation",
     "EpochReason",
     "EpochState",

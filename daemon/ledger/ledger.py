@@ -10,45 +10,33 @@ import structlog
 
 from daemon.clock import Clock
 from daemon.errors import ConfigurationError, LedgerDamagedError
+from daemon.ledger.beginning import Beginning, begin
 from daemon.ledger.chain import Head, Sealer, StoredRecord, payload_of
-from daemon.ledger.epochs import answered, requested
+from daemon.ledger.epochs import requested
 from daemon.ledger.integrity import (
     TAIL_AGAIN,
     Audit,
     Layout,
     check_tail,
     known_damage,
-    pass_damage,
     remember_damage,
-    sound,
 )
-from daemon.ledger.merkle import day_root
-from daemon.ledger.records import EpochReason, RecordError, check_body, event, storage_loss
+from daemon.ledger.records import EpochReason, RecordError, check_body
 from daemon.ledger.register import Baseline
-from daemon.ledger.reissue import receipted, reissue, reissue_damaged
 from daemon.ledger.retention import prune
+from daemon.ledger.scribe import Scribe
 from daemon.ledger.tables import (
     EpochState,
     defer_bodies,
-    insert_epoch,
     insert_receipt,
-    insert_record,
     read_baselines,
-    read_day,
     read_epochs,
     read_head,
-    read_receipted,
     read_records,
     replace_baselines,
-    retire_epoch,
-    take_deferred,
 )
-from daemon.signing import MalformedError, PrivateKey, PublicKey, SigningError, parse
+from daemon.signing import PrivateKey, PublicKey, SigningError, parse
 from daemon.store import Store, Transaction
-from daemon.timestamps import format_utc
-
-_RECEIPTED_LOOKED_AT = 512
-"""Last receipted records of an epoch in which every point has shown its register, unless it shows none."""
 
 _log = structlog.get_logger(__name__)
 
@@ -72,12 +60,10 @@ class Ledger:
     whatever became of an earlier attempt.
     """
 
-    def __init__(self, store: Store, sealer: Sealer, clock: Clock, layout: Layout) -> None:
+    def __init__(self, store: Store, scribe: Scribe) -> None:
         """Use `Ledger.open`."""
         self._store = store
-        self._sealer = sealer
-        self._clock = clock
-        self._layout = layout
+        self._scribe = scribe
         self._epochs: tuple[EpochState, ...] = ()
         self._newest: Head | None = None
         """The newest record that was ever seen committed."""
@@ -116,10 +102,10 @@ class Ledger:
             ConfigurationError: the ledger belongs to another site or key.
             StoreError: it cannot be read or written.
         """
-        ledger = cls(store, Sealer(site, fw, key), clock, Layout(interval_s, tuple(points)))
+        ledger = cls(store, Scribe(Sealer(site, fw, key), clock, Layout(interval_s, tuple(points))))
         await ledger.refresh()
         if not ledger.epochs:
-            await ledger.open_epoch(EpochReason.NEW)
+            await ledger.open_epoch(Beginning(EpochReason.NEW))
             return ledger
         await ledger._inspect()
         await ledger.heed_operator()
@@ -138,9 +124,10 @@ class Ledger:
         except LedgerDamagedError as error:
             await self._freeze(str(error))
             return
-        if layout != self._layout:
-            changed = layout.interval_s != self._layout.interval_s
-            await self.open_epoch(EpochReason.INTERVAL_CHANGE if changed else EpochReason.OPERATOR)
+        if layout != (wanted := self._scribe.layout):
+            changed = layout.interval_s != wanted.interval_s
+            reason = EpochReason.INTERVAL_CHANGE if changed else EpochReason.OPERATOR
+            await self.open_epoch(Beginning(reason))
 
     def _check_owner(self, tail: Sequence[StoredRecord]) -> None:
         """Another site or key is a mistake of the configuration, no damage; nothing is written then."""
@@ -150,19 +137,20 @@ class Ledger:
                 site = payload_of(record.jws).get("site")
             except (SigningError, UnicodeEncodeError):
                 return
-            if (site, kid) != (self._sealer.site, self._sealer.key.kid):
+            if (site, kid) != (self._scribe.sealer.site, self._scribe.sealer.key.kid):
                 raise ConfigurationError([self._of_another(site, kid)])
 
     def _of_another(self, site: object, kid: str) -> str:
+        ours = self._scribe.sealer
         return (
             f"{self._store.path}: holds the ledger of site {site} signed by key {kid}, not of "
-            f"{self._sealer.site} by {self._sealer.key.kid}; another site.state_dir, or the site.id and "
+            f"{ours.site} by {ours.key.kid}; another site.state_dir, or the site.id and "
             "keys.site of before, would be right"
         )
 
     @property
     def _keys(self) -> tuple[PublicKey, ...]:
-        return (self._sealer.key.public(),)
+        return (self._scribe.sealer.key.public(),)
 
     # --- is it what was signed? ---
 
@@ -204,7 +192,7 @@ class Ledger:
         request = await requested(self._store)
         if request is not None:
             damaged = self.damage is not None
-            await self.open_epoch(EpochReason.OPERATOR, supersede=damaged, note=request.reason)
+            await self.open_epoch(Beginning(EpochReason.OPERATOR, supersede=damaged, note=request.reason))
 
     async def _look_again(self, tx: Transaction) -> None:
         """Before records are appended: is what was committed still there? Asked after the disk has failed.
@@ -229,7 +217,7 @@ class Ledger:
     @property
     def site(self) -> str:
         """The site's id."""
-        return self._sealer.site
+        return self._scribe.sealer.site
 
     @property
     def epochs(self) -> tuple[EpochState, ...]:
@@ -319,157 +307,32 @@ class Ledger:
         if head is None:
             raise RecordError("the ledger has no epoch")
         if self._newest is not None and _order(head) < _order(self._newest):
-            head = await self._begin(tx, EpochReason.STORAGE_LOSS, before=self._newest)
-            head = await self._add(
-                tx,
-                storage_loss(self._clock.wall(), self._newest.epoch, self._newest.seq, self._newest.hash),
-                head,
-            )
-        for body in bodies:
-            head = await self._add(tx, body, head)
-
-    async def _add(self, tx: Transaction, body: Mapping[str, Any], head: Head) -> Head:
-        full = await self._closed_day(tx, body["day"]) if body["kind"] == "day_close" else body
-        record = self._sealer.seal(full, head)
-        day = full["start"][:10] if full["kind"] in {"interval", "gap"} else None
-        await insert_record(tx, record, day)
-        return Head(record.epoch, record.seq, record.hash)
-
-    async def _closed_day(self, tx: Transaction, day: str) -> dict[str, Any]:
-        """Sum and root over the day's records that count."""
-        records = await read_day(tx, day)
-        site_meters = {epoch: await self._site_meter(tx, epoch) for epoch in {each.epoch for each in records}}
-        wh = 0
-        for record in records:
-            members = _readable(record)
-            if members is not None and members["point"] == site_meters[record.epoch]:
-                wh += members["wh"] or 0
-        root = day_root([record.jws for record in records])
-        return {"kind": "day_close", "day": day, "count": len(records), "wh": wh, "root": root}
-
-    async def _site_meter(self, tx: Transaction, epoch: int) -> str:
-        opening = [_readable(record) for record in await read_records(tx, epoch, 1, 1)]
-        points = [str(members["points"][0]) for members in opening if members is not None]
-        return points[0] if points else self._layout.points[0]
+            lost = Beginning(EpochReason.STORAGE_LOSS, before=self._newest, lost=self._newest)
+            head = await self._begin(tx, lost)
+        await self._scribe.add_all(tx, bodies, head)
 
     # --- epochs ---
 
-    async def open_epoch(
-        self,
-        reason: EpochReason,
-        *,
-        newest_known: int = 0,
-        before: Head | None = None,
-        supersede: bool = False,
-        lost: Head | None = None,
-        note: str | None = None,
-    ) -> int:
+    async def open_epoch(self, beginning: Beginning) -> int:
         """Begin a new epoch; returns its number.
-
-        Args:
-            reason: for the record.
-            newest_known: an epoch of this site that the exchange knows; the new one is above it.
-            before: the chain's end that it follows.
-            supersede: unreceipted records will never be taken: keep them for audit only, and begin with
-                gaps in their place.
-            lost: a record of this site that the exchange holds and this store does not; told as an event.
-            note: an operator's reason; goes past a damage.
 
         Raises:
             LedgerDamagedError: the ledger is damaged, and no operator has said to go past it.
             StoreError: the disk refused; nothing has changed.
         """
-        if self.damage is not None and note is None:
+        if self.damage is not None and beginning.note is None:
             raise LedgerDamagedError(self.damage)
         async with self._store.transaction() as tx:
-            head = await self._begin(
-                tx, reason, newest_known=newest_known, before=before, supersede=supersede
-            )
-            if lost is not None:
-                head = await self._add(
-                    tx, storage_loss(self._clock.wall(), lost.epoch, lost.seq, lost.hash), head
-                )
-            if note is not None:
-                await self._go_past(tx, head, note)
+            head = await self._begin(tx, beginning)
         self.damage = None
         self.changed.set()
         await self.refresh()
         return head.epoch
 
-    async def _begin(
-        self,
-        tx: Transaction,
-        reason: EpochReason,
-        *,
-        newest_known: int = 0,
-        before: Head | None = None,
-        supersede: bool = False,
-    ) -> Head:
-        epochs = await read_epochs(tx)
-        newest = max([newest_known, *(state.epoch for state in epochs)])
-        if self._newest is not None:
-            newest = max(newest, self._newest.epoch)
-        now_s = self._clock.wall()
-        head = Head(max(int(now_s), newest + 1), 0, None)
-        before = before or await self._end(tx, epochs, receipted=supersede)
-        again = await self._superseded(tx, epochs) if supersede else []
-        await insert_epoch(tx, head.epoch)
-        for body in (self._opening(reason, now_s, before), *again):
-            head = await self._add(tx, body, head)
-        return head
-
-    async def _go_past(self, tx: Transaction, head: Head, note: str) -> None:
-        """Tell why, and append what has waited."""
-        detail = {"reason": note, "damage": self.damage}
-        await pass_damage(tx, head.epoch)
-        await answered(tx)
-        for body in (event(self._clock.wall(), "new-epoch", detail), *await take_deferred(tx)):
-            head = await self._add(tx, body, head)
-
-    def _opening(self, reason: EpochReason, at_s: float, before: Head | None) -> dict[str, Any]:
-        return {
-            "kind": "epoch_open",
-            "at": format_utc(at_s),
-            "reason": reason.value,
-            "interval_s": self._layout.interval_s,
-            "points": list(self._layout.points),
-            "before": None
-            if before is None
-            else {"epoch": before.epoch, "seq": before.seq, "head_hash": before.hash},
-        }
-
-    async def _end(self, tx: Transaction, epochs: Sequence[EpochState], *, receipted: bool) -> Head | None:
-        """The newest record, or the newest receipted one."""
-        for state in reversed(epochs):
-            seq = state.acked_seq if receipted or state.retired else state.last_seq
-            for record in await read_records(tx, state.epoch, seq, 1) if seq else ():
-                return Head(record.epoch, record.seq, record.hash)
-        return None
-
-    async def _superseded(self, tx: Transaction, epochs: Sequence[EpochState]) -> list[dict[str, Any]]:
-        """Retire every epoch with unreceipted records; returns the bodies that stand for these."""
-        tail: list[StoredRecord] = []
-        for state in epochs:
-            if not state.retired and state.acked_seq < state.last_seq:
-                tail += await read_records(tx, state.epoch, state.acked_seq + 1)
-                await retire_epoch(tx, state.epoch)
-        if self.damage is None:
-            return reissue([members for members in map(_readable, tail) if members is not None])
-        damage = await known_damage(tx)
-        # Bodies that wait unsigned cover what came after the damage was found.
-        baselines = await read_baselines(tx) if damage is None else damage.baselines
-        believed = self._sound(tail)
-        known = None
-        for state in epochs:
-            if state.acked_seq:
-                before = self._sound(await read_receipted(tx, state, _RECEIPTED_LOOKED_AT))
-                known = receipted(before, believed, state.acked_seq, self._layout) or known
-        if known is None:
-            known = receipted([], believed, 0, self._layout)
-        return reissue_damaged([members for _, members in believed], known, baselines, self._layout)
-
-    def _sound(self, records: Sequence[StoredRecord]) -> list[tuple[int, dict[str, Any]]]:
-        return [(record.seq, members) for record, members in sound(records, self.site, self._keys)]
+    async def _begin(self, tx: Transaction, beginning: Beginning) -> Head:
+        return await begin(
+            tx, self._scribe, beginning, keys=self._keys, newest=self._newest, damage=self.damage
+        )
 
     # --- receipts ---
 
@@ -487,10 +350,3 @@ class Ledger:
 
 def _order(head: Head) -> tuple[int, int]:
     return head.epoch, head.seq
-
-
-def _readable(record: StoredRecord) -> dict[str, Any] | None:
-    try:
-        return payload_of(record.jws)
-    except MalformedError:
-        return None

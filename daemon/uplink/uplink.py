@@ -10,7 +10,7 @@ import structlog
 from daemon.clock import Clock, Entropy
 from daemon.config.settings import Settlement
 from daemon.errors import StoreError
-from daemon.ledger import EpochReason, EpochState, Head, Ledger, event, storage_loss
+from daemon.ledger import Beginning, EpochReason, EpochState, Head, Ledger, event, storage_loss
 from daemon.signing import PrivateKey, PublicKey
 from daemon.uplink.alarms import UplinkAlarm, UplinkAlarms
 from daemon.uplink.answers import Later, Missing, Refused, Taken, TooLarge, Unauthorized, Verdict
@@ -239,7 +239,7 @@ class Uplink:
         if epoch in self._replacements and (state is None or state.acked_seq == 0):
             return Wait()  # a fresh epoch is refused as well: another would not help
         detail = {"alarm": UplinkAlarm.REFUSED.value, "epoch": epoch, "text": why}
-        self._replacements.add(await self._ledger.open_epoch(EpochReason.FORK, supersede=True))
+        self._replacements.add(await self._ledger.open_epoch(Beginning(EpochReason.FORK, supersede=True)))
         await self._ledger.append([event(self._clock.wall(), "alarm", detail)])
         return Step.ON
 
@@ -324,7 +324,7 @@ class Uplink:
         self._alarms.sound(UplinkAlarm.REFUSED, f"a new epoch is opened ({reason.value}): {why}")
         lost = None if reason is EpochReason.FORK else head
         epoch = await self._ledger.open_epoch(
-            reason, newest_known=head.epoch, before=head, supersede=True, lost=lost
+            Beginning(reason, newest_known=head.epoch, before=head, supersede=True, lost=lost)
         )
         self._replacements.add(epoch)
         return Step.ON

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from daemon.errors import ConfigurationError, LedgerDamagedError, StoreError
-from daemon.ledger import Baseline, EpochReason, IntervalBuilder, Ledger, Recorder, event
+from daemon.ledger import Baseline, Beginning, EpochReason, IntervalBuilder, Ledger, Recorder, event
 from daemon.ledger.chain import payload_of, verify_run
 from daemon.ledger.epochs import request_new_epoch
 from daemon.ledger.merkle import day_root
@@ -197,7 +197,7 @@ async def test_a_damaged_tail_is_not_extended(store: Store, damage: str) -> None
         await ledger.append([event(MIDNIGHT, "hold", {})])
         assert ledger.position.seq == seq
     with pytest.raises(LedgerDamagedError):
-        await ledger.open_epoch(EpochReason.FORK, supersede=True)
+        await ledger.open_epoch(Beginning(EpochReason.FORK, supersede=True))
 
 
 @pytest.mark.parametrize("receipted", [0, 3, 8])
@@ -319,7 +319,7 @@ async def test_a_superseded_epoch_is_told_again_as_gaps_with_the_same_energy(sto
     site.run(1800)
     await ledger.append(site.bodies, baselines=list(site.saved.values()))
     await ledger.store_receipt(MIDNIGHT, 3, "receipt")
-    epoch = await ledger.open_epoch(EpochReason.FORK, supersede=True)
+    epoch = await ledger.open_epoch(Beginning(EpochReason.FORK, supersede=True))
     again = [payload_of(record.jws) for record in await ledger.records(epoch, 1, 100)]
     old = [payload_of(record.jws) for record in await ledger.records(MIDNIGHT, 1, 3)]
     assert [each["kind"] for each in again] == ["epoch_open", "gap", "day_close", "gap", "gap", "gap"]

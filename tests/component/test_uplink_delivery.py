@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from daemon.config.settings import ExchangeKey, Settlement
-from daemon.ledger import EpochReason, Ledger, event
+from daemon.ledger import Beginning, EpochReason, Ledger, event
 from daemon.signing import PrivateKey, parse
 from daemon.store import Store
 from daemon.uplink import Uplink, backoff
@@ -253,11 +253,11 @@ async def test_what_a_restored_exchange_lost_of_older_epochs_comes_before_a_newe
     async with running(make_uplink(ledger, exchange)):
         await drained(ledger)
         kept = ledger.position
-        await ledger.open_epoch(EpochReason.OPERATOR)
+        await ledger.open_epoch(Beginning(EpochReason.OPERATOR))
         await meter(ledger, 900, site)
         await drained(ledger)
         exchange.book.restore(SITE, (kept.epoch, kept.seq))
-        await ledger.open_epoch(EpochReason.OPERATOR)
+        await ledger.open_epoch(Beginning(EpochReason.OPERATOR))
         await meter(ledger, 900, site)
         await drained(ledger)
         await until(lambda: len(exchange.book.openings(SITE)) == 3)
@@ -271,13 +271,13 @@ async def test_what_the_exchange_has_lost_for_good_stays_an_alarm(ledger: Ledger
     async with running(uplink):
         await drained(ledger)
         kept = ledger.position
-        lost = await ledger.open_epoch(EpochReason.OPERATOR)
+        lost = await ledger.open_epoch(Beginning(EpochReason.OPERATOR))
         await meter(ledger, 900, site)
         await drained(ledger)
         exchange.book.restore(SITE, (kept.epoch, kept.seq))
         # Somebody brings it a newer epoch before this one.
         uplink._known.add(lost + 1)
-        newest = await ledger.open_epoch(EpochReason.OPERATOR)
+        newest = await ledger.open_epoch(Beginning(EpochReason.OPERATOR))
         assert newest == lost + 1
         await meter(ledger, 900, site)
         await drained(ledger)
@@ -458,7 +458,7 @@ async def test_a_lost_store_says_so_and_goes_on(
     ledger: Ledger, open_ledger: OpenLedger, exchange: Exchange
 ) -> None:
     await meter(ledger, 1500)
-    epoch = await ledger.open_epoch(EpochReason.OPERATOR, newest_known=int(NOW) + 10**6)
+    epoch = await ledger.open_epoch(Beginning(EpochReason.OPERATOR, newest_known=int(NOW) + 10**6))
     async with running(make_uplink(ledger, exchange)):
         await drained(ledger)
     lost = await open_ledger("new")

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx2
 
 from daemon.config.settings import ExchangeKey, Settlement
-from daemon.ledger import EpochReason, Ledger
+from daemon.ledger import Beginning, EpochReason, Ledger
 from daemon.store import Store
 from daemon.uplink.client import ExchangeClient
 from daemon.uplink.delivery import pack
@@ -112,7 +112,7 @@ class KeptLedger:
         await self.run(ledger, 2_000)
         self.metered.meter_answers = True
         await self.run(ledger, 20_000)
-        await ledger.open_epoch(EpochReason.FORK, supersede=True)
+        await ledger.open_epoch(Beginning(EpochReason.FORK, supersede=True))
         await self.run(ledger, 2_000)
         await self.deliver(ledger)
         await store.close()

@@ -14,7 +14,7 @@ import httpx2
 
 from daemon.config.settings import ExchangeKey as TrustedKey
 from daemon.config.settings import Settlement
-from daemon.ledger import EpochReason, IntervalBuilder, Ledger, event
+from daemon.ledger import Beginning, EpochReason, IntervalBuilder, Ledger, event
 from daemon.ledger.chain import payload_of, verify_run
 from daemon.signing import PrivateKey
 from daemon.store import Store
@@ -83,7 +83,7 @@ class SettlementWorld:
 
     def new_epoch(self) -> None:
         """An operator begins anew."""
-        self.do(lambda: self.ledger.open_epoch(EpochReason.OPERATOR))
+        self.do(lambda: self.ledger.open_epoch(Beginning(EpochReason.OPERATOR)))
 
     def down(self, seconds: float) -> None:
         """The daemon dies, and is started again later."""
