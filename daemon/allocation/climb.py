@@ -79,18 +79,30 @@ class Climb:
         A load whose next step does not fit is passed over, and with it all that builds on that step.
         """
         left, kept = self.words, [np.arange(0)]
-        ends = np.full(self.loads, np.iinfo(np.int64).max)
         while len(left):
             words, fits, later = self._first(left, room_w)
             kept.append(words[: len(fits)])
             room_w -= float(fits[-1]) if len(fits) else 0.0
-            left = np.concatenate([words[len(fits) :], later])
-            # A load's first step that is too big now ends its climb: the further ones come after it.
-            place = _places(left)
-            load, too_big = place % self.loads, self.watts.take(place) > room_w
-            np.minimum.at(ends, load[too_big], left[too_big])
-            left = left[left < ends.take(load)]
+            left = self._within_reach(np.concatenate([words[len(fits) :], later]), room_w)
         return self._taken(np.sort(np.concatenate(kept)))
+
+    def _within_reach(self, words: Ints, room_w: float) -> Ints:
+        """The steps that fit one by one, and do not build on one that is too big."""
+        place = _places(words)
+        fits = self.watts.take(place) <= room_w
+        small = np.flatnonzero(fits)
+        if not len(small):
+            return words[:0]
+        # A load's first step that is too big ends its climb: the further ones come after it. Hardly a load
+        # has a step that fits still, so only of those the ends are looked for.
+        load = place % self.loads
+        concerned = np.zeros(self.loads, dtype=np.bool_)
+        concerned[load.take(small)] = True
+        too_big = np.flatnonzero(~fits & concerned.take(load))
+        ends = np.full(self.loads, np.iinfo(np.int64).max)
+        np.minimum.at(ends, load.take(too_big), words.take(too_big))
+        words, load = words.take(small), load.take(small)
+        return words[words < ends.take(load)]
 
     def _first(self, words: Ints, room_w: float) -> tuple[Ints, Floats, Ints]:
         """The first of these steps in order; what those that fit sum up to, one by one; the steps after."""

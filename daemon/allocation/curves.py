@@ -2,12 +2,16 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from daemon.allocation.loads import Bools, Ints, Loads
 from daemon.allocation.merit import keys, merits
 from daemon.table.table import Floats
+
+_T = TypeVar("_T", bound=np.generic)
 
 _LEAST_W = 1e-9
 LAST_TIER = 2
@@ -42,9 +46,11 @@ class Ladder:
 
     def put(self, loads: Ints, other: "Ladder") -> "Ladder":
         """With some of the loads as in another."""
-        steps, watts, ordered = self.steps.copy(), self.watts.copy(), self.keys.copy()
-        steps[:, loads], watts[:, loads], ordered[:, loads] = other.steps, other.watts, other.keys
-        return Ladder(steps, watts, ordered)
+        return Ladder(
+            _put(self.steps, loads, other.steps),
+            _put(self.watts, loads, other.watts),
+            _put(self.keys, loads, other.keys),
+        )
 
 
 @dataclass(frozen=True)
@@ -83,19 +89,22 @@ class Curves:
         if learned_w is before_w and earning is before:
             return self
         changed = earning != before
-        changed[np.flatnonzero(learned_w.ravel() != before_w.ravel()) // self.levels] = True
+        changed |= (learned_w != before_w).any(axis=1)
         those = np.flatnonzero(changed)
         if len(those) > _FEW * len(changed):
             return Curves.of(loads, learned_w, earning)
-        watts, value = self.watts.copy(), self.value.copy()
-        watts[:, those] = learned_w.take(those, axis=0).T
-        value[:, those] = loads.value.take(those, axis=0).T * earning.take(those)
+        part = Curves(
+            np.ascontiguousarray(learned_w.take(those, axis=0).T),
+            np.ascontiguousarray(loads.value.take(those, axis=0).T) * earning.take(those),
+            self.top.take(those),
+            self.tier.take(those),
+        )
+        watts = _put(self.watts, those, part.watts)
+        # What loads produce is learned more slowly, and by fewer of them, than what they draw.
+        value = self.value if earning is before else _put(self.value, those, part.value)
         curves = Curves(watts, value, self.top, self.tier, learned=(learned_w, earning))
-        part = curves.some(those)
         if "corners" in self.__dict__:
-            corners = self.corners.copy()
-            corners[:, those] = part.corners
-            curves.__dict__["corners"] = corners
+            curves.__dict__["corners"] = _put(self.corners, those, part.corners)
         if "ladder" in self.__dict__:
             curves.__dict__["ladder"] = self.ladder.put(those, part.ladder)
         return curves
@@ -148,3 +157,11 @@ class Curves:
     def ladder(self) -> Ladder:
         """The steps up from corner to corner."""
         return Ladder.of(self)
+
+
+def _put(into: npt.NDArray[_T], loads: Ints, part: npt.NDArray[_T]) -> npt.NDArray[_T]:
+    """(levels, loads): the same with some columns replaced; level by level, which is quicker than at once."""
+    whole = into.copy()
+    for of_all, of_some in zip(whole, part, strict=True):
+        of_all[loads] = of_some
+    return whole

@@ -44,6 +44,16 @@ class _Moves:
     more: Ints
     """How many loads more are ordered about by it: −1, 0 or 1."""
 
+    def only(self, places: Ints) -> "_Moves":
+        """Those at some of the places."""
+        return _Moves(
+            self.load[:, places],
+            self.to[:, places],
+            self.watts[:, places],
+            self.value[:, places],
+            self.more[:, places],
+        )
+
     def at(self, group: Ints, place: Ints) -> tuple[Ints, Ints]:
         """Loads and levels of some of them."""
         real = self.load[group, place] >= 0
@@ -147,14 +157,17 @@ def _moves(
         more=np.zeros(shape, dtype=np.int64),
     )
     moves.value[:, 0] = 0.0
-    here = level[load]
-    for to in range(levels):
-        fine = (way * (to - here) > 0) & (to >= span.low[load]) & (to <= span.high[load])
-        who, at = load[fine], (group[fine], 1 + place[fine] * levels + to)
-        before = span.before[who]
-        moves.load[at], moves.to[at] = who, to
-        moves.watts[at] = way * (curves.watts[to, who] - curves.watts[here[fine], who])
-        worth = way * (curves.value[to, who] - curves.value[here[fine], who])
-        moves.value[at] = worth * _TIER ** curves.tier[who]
-        moves.more[at] = (before != to).astype(np.int64) - (before != here[fine])
-    return moves
+    here, to = level[load], np.arange(levels)[:, None]
+    low, high = span.low[load], span.high[load]
+    to, which = np.nonzero((way * (to - here) > 0) & (to >= low) & (to <= high))
+    who, here = load[which], here[which]
+    at = group[which], 1 + place[which] * levels + to
+    before = span.before[who]
+    moves.load[at], moves.to[at] = who, to
+    moves.watts[at] = way * (curves.watts[to, who] - curves.watts[here, who])
+    worth = way * (curves.value[to, who] - curves.value[here, who])
+    moves.value[at] = worth * _TIER ** curves.tier[who]
+    moves.more[at] = (before != to).astype(np.int64) - (before != here)
+    # Places that no group has a move for are left out: every pair of places is looked at.
+    used = np.flatnonzero((moves.load[:, 1:] >= 0).any(axis=0)) + 1
+    return moves.only(np.append(0, used))

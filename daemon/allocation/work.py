@@ -135,15 +135,19 @@ class Work:
 
     def _late_w_at(self, deadline_s: float) -> Floats:
         """(loads,): what each will draw then above what it counts at, with the orders of this allocation."""
+        late_w = np.zeros(len(self._loads))
         changed = self._level != self._memory.level
-        underway = changed | self._look.in_window
-        if not underway.any():
-            return np.zeros(len(self._loads))
-        now, memory = self._now, self._memory
-        ordered_s = np.where(changed, now.now_s, memory.ordered_s)
-        late = underway & (ordered_s + STRAGGLERS * self._loads.latency_down_s > deadline_s)
-        late |= ~changed & self._look.overdue
+        those = np.flatnonzero(changed | self._look.in_window)
+        if not len(those):
+            return late_w
+        # Few loads have an order under way: only they are looked at.
+        now, memory, changed = self._now, self._memory, changed.take(those)
+        ordered_s = np.where(changed, now.now_s, memory.ordered_s.take(those))
+        late = ordered_s + STRAGGLERS * self._loads.latency_down_s.take(those) > deadline_s
+        late |= ~changed & self._look.overdue.take(those)
         # Until its order arrives, a load draws what it draws now.
-        before_w = np.where(changed, self._look.counted_w, memory.before_w)
-        now_w = np.where(np.isfinite(now.measured_w), now.measured_w, before_w)
-        return np.where(late, np.maximum(now_w - self._counted, 0.0), 0.0)
+        before_w = np.where(changed, self._look.counted_w.take(those), memory.before_w.take(those))
+        measured_w = now.measured_w.take(those)
+        now_w = np.where(np.isfinite(measured_w), measured_w, before_w)
+        late_w[those] = np.where(late, np.maximum(now_w - self._counted.take(those), 0.0), 0.0)
+        return late_w

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 
+import numpy as np
+
 from sim_devices.physics.behaviour import Behaviour
-from sim_devices.physics.loads import Loads, none_of_nan
+from sim_devices.physics.loads import Loads, nan_of_none, none_of_nan
 
 
 class Load:
@@ -82,7 +84,7 @@ class Load:
 
     def order(self, watts: float | None, now_s: float) -> None:
         """Take a set-point: at most `watts` W, 0 = sleep, `None` = no limit."""
-        self._loads.order(self.row, watts, now_s)
+        self._loads.order(np.array([self.row]), np.array([nan_of_none(watts)]), now_s)
 
     def reboot(self, now_s: float) -> None:
         """Restart: the set-point is forgotten, and the unit comes back at full power."""

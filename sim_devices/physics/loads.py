@@ -4,25 +4,18 @@ They are kept column by column: a step costs what the loads that change cost, an
 """
 
 import copy
-import heapq
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import floor, isnan, nan
+from math import isnan, nan
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_devices.physics.behaviour import (
-    DEAD_DOWN,
-    DEAD_UP,
-    QUICK_SHARE,
-    STRAGGLER_FACTOR,
-    STRAGGLERS,
-    Behaviour,
-)
-from sim_devices.physics.ratings import Column, Ratings
+from sim_devices.physics.behaviour import QUICK_SHARE, Behaviour
+from sim_devices.physics.orders import Orders
+from sim_devices.physics.ratings import EVERY, Column, Ratings, Rows, same_order
 
 SPREAD = 0.02
 """Standard deviation between units of one model of what they draw for one order."""
@@ -30,8 +23,6 @@ READING_SPREAD = 0.01
 """Standard deviation between units of the error of their own power reading."""
 
 Flags = NDArray[np.bool_]
-Rows = NDArray[np.intp]
-EVERY = slice(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +55,9 @@ class Loads:
         "_counted_s",
         "_skew_wh",
         "_woke_s",
-        "_pending",
-        "_last_due_s",
-        "_last_order_w",
-        "_generation",
+        "_output",
+        "_outdated",
         "_orders",
-        "_events",
     )
 
     def __init__(self, specs: Sequence[LoadSpec]) -> None:
@@ -105,17 +93,10 @@ class Loads:
         self._skew_wh: Column = np.zeros(count)
         """What the energy shown differs by, since the error of the reading was another one before."""
         self._woke_s: Column = np.full(count, nan)
-        self._pending = np.zeros(count, dtype=np.int64)
-        self._last_due_s: Column = np.zeros(count)
-        self._last_order_w: Column = np.full(count, nan)
-        self._generation = np.zeros(count, dtype=np.int64)
-        """Orders of an earlier generation were forgotten before they took effect."""
-        self._orders = np.zeros(count, dtype=np.int64)
-        self._events: list[tuple[float, int, int, int, float]] = []
-        """Heap of (due, number, row, generation, order)."""
-        self._number = 0
-        self._rng = random.Random()
-        self._outputs: tuple[float, Column] | None = None
+        self._orders = Orders(self.rated, [spec.seed for spec in specs])
+        self._output: Column = np.zeros(count)
+        self._outdated: Flags = np.ones(count, dtype=np.bool_)
+        """Whose output has to be worked out before it is told: its draw has changed since, or it warms up."""
 
     def __len__(self) -> int:
         return len(self._specs)
@@ -124,7 +105,7 @@ class Loads:
         """A twin: what never changes is shared."""
         twin = copy.copy(self)
         for name in self._CHANGING:
-            setattr(twin, name, copy.copy(getattr(self, name)))
+            setattr(twin, name, copy.deepcopy(getattr(self, name), memo))
         memo[id(self)] = twin
         return twin
 
@@ -143,9 +124,10 @@ class Loads:
         rows = np.flatnonzero(~self.settled)
         if not rows.size:
             return
-        self._outputs = None
+        self._outdated[rows] = True
         self._count(rows, now_s - dt_s)
-        self._take_due(now_s)
+        for row, watts, due_s in self._orders.due(now_s):
+            self._take_effect(row, due_s, watts)
         target_w = self._targets_w(rows, now_s)
         before_w = self._course_w[rows]
         swing_w = self.rated.span_w[rows] * dt_s
@@ -158,7 +140,7 @@ class Loads:
         warm_s = np.maximum(self.rated.warm_up_s[rows], self.rated.output_warm_up_s[rows])
         woke_s[now_s - woke_s >= warm_s] = nan
         self._woke_s[rows] = woke_s
-        self.settled[rows] = np.isnan(woke_s) & (self._pending[rows] == 0) & (course_w == target_w)
+        self.settled[rows] = np.isnan(woke_s) & (self._orders.waiting[rows] == 0) & (course_w == target_w)
         self._show(rows)
 
     def shed_w(self) -> Column:
@@ -178,45 +160,45 @@ class Loads:
         return self.energy_wh(now_s, rows) * self.reading_factor[rows] + self._skew_wh[rows]
 
     def outputs(self, now_s: float) -> Column:
-        """TH/s or GPUs at work, each. Not to be written to."""
-        if self._outputs is None or self._outputs[0] != now_s:
-            self._outputs = now_s, self._outputs_now(now_s)
-        return self._outputs[1]
+        """TH/s or GPUs at work, each, after the step to `now_s`. Not to be written to."""
+        rows = np.flatnonzero(self._outdated)
+        if rows.size:
+            self._output[rows] = self._outputs_now(rows, now_s)
+            self._outdated[rows] = False
+        return self._output
+
+    def order(self, rows: Rows, watts: Column, now_s: float) -> None:
+        """Take set-points, one for each of some rows: at most so many W, 0 = sleep, NaN = no limit."""
+        rated, limited = self.rated, (watts != 0) & ~np.isnan(watts)
+        floor_w, step_w = rated.floor_w[rows], rated.step_w[rows]
+        steps = np.floor((watts - floor_w) / step_w + 1e-6)
+        allowed_w = np.where(limited, np.minimum(rated.full_w[rows], floor_w + steps * step_w), watts)
+        new = self.powered[rows] & ~(limited & (steps < 0)) & ~same_order(self.ordered_w[rows], allowed_w)
+        rows, allowed_w = rows[new], allowed_w[new]
+        self.ordered_w[rows] = allowed_w
+        obey = ~self.disobeys[rows]
+        self._schedule(rows[obey], allowed_w[obey], now_s)
 
     # --- one of them ------------------------------------------------------------------------------
-
-    def order(self, row: int, watts: float | None, now_s: float) -> None:
-        """Take a set-point: at most `watts` W, 0 = sleep, `None` = no limit."""
-        kind = self._specs[row].behaviour
-        if watts is not None and watts != 0:
-            steps = floor((watts - kind.floor_w) / kind.step_w + 1e-6)
-            if steps < 0:
-                return
-            watts = min(kind.full_w, kind.floor_w + steps * kind.step_w)
-        if not self.powered[row] or none_of_nan(self.ordered_w[row]) == watts:
-            return
-        self.ordered_w[row] = _nan(watts)
-        if not self.disobeys[row]:
-            self._schedule(row, watts, now_s)
 
     def set_disobeys(self, row: int, disobeys: bool, now_s: float) -> None:  # noqa: FBT001 - a fault is switched on or off
         """Begin or cease to ignore orders. The order held is carried out when it ceases."""
         if disobeys == bool(self.disobeys[row]):
             return
         self.disobeys[row] = disobeys
-        self._forget(row)
+        self._orders.forget(row)
         if not disobeys and self.powered[row]:
-            self._schedule(row, none_of_nan(self.ordered_w[row]), now_s)
+            self._schedule(np.array([row]), self.ordered_w[[row]], now_s)
 
     def reboot(self, row: int, now_s: float) -> None:
         """Restart: the set-point is forgotten, and the unit comes back at full power."""
         if not self.powered[row]:
             return
         self.ordered_w[row] = nan
-        self._forget(row)
+        self._orders.forget(row)
         self.effective_w[row] = 0.0
         self._put(row, min(self._course_w[row], self.rated.sleep_w[row]), now_s)
-        self._schedule(row, None, now_s)
+        self._schedule(np.array([row]), np.array([nan]), now_s)
 
     def set_powered(self, row: int, powered: bool, now_s: float) -> None:  # noqa: FBT001 - an outlet is on or off
         """Cut or return its supply; it comes back as from a reboot."""
@@ -226,7 +208,7 @@ class Loads:
         if powered:
             self.reboot(row, now_s)
             return
-        self._forget(row)
+        self._orders.forget(row)
         self._woke_s[row] = nan
         self._put(row, 0.0, now_s)
         self.settled[row] = True
@@ -263,7 +245,7 @@ class Loads:
     def _put(self, row: int, course_w: float, now_s: float) -> None:
         """Let a draw jump."""
         rows = np.array([row], dtype=np.intp)
-        self._outputs = None
+        self._outdated[row] = True
         self._count(rows, now_s)
         self._course_w[row] = course_w
         self._show(rows)
@@ -281,53 +263,20 @@ class Loads:
         target_w = np.where(order_w == 0, self.rated.sleep_w[rows], target_w)
         return np.where(self.powered[rows], target_w, 0.0)
 
-    def _outputs_now(self, now_s: float) -> Column:
-        output = self.rated.output_full * self.rated.output_share(self.draw_w / self.factor)
+    def _outputs_now(self, rows: Rows, now_s: float) -> Column:
+        rated = self.rated
+        output = rated.output_full[rows] * rated.output_share(self.draw_w[rows] / self.factor[rows], rows)
+        warm_up_s = rated.output_warm_up_s[rows]
         with np.errstate(divide="ignore", invalid="ignore"):
-            warm = np.clip((now_s - self._woke_s) / self.rated.output_warm_up_s, 0.0, 1.0)
-        output = np.where(np.isnan(warm) | (self.rated.output_warm_up_s <= 0), output, output * warm)
-        return np.where(self.powered & self.has_work & (self.effective_w != 0), output, 0.0)
+            warm = np.clip((now_s - self._woke_s[rows]) / warm_up_s, 0.0, 1.0)
+        output = np.where(np.isnan(warm) | (warm_up_s <= 0), output, output * warm)
+        at_work = self.powered[rows] & self.has_work[rows] & (self.effective_w[rows] != 0)
+        return np.where(at_work, output, 0.0)
 
-    def _schedule(self, row: int, order_w: float | None, now_s: float) -> None:
-        kind = self._specs[row].behaviour
-        waits = self._pending[row] > 0
-        before_w = none_of_nan(self._last_order_w[row] if waits else self.effective_w[row])
-        self._orders[row] += 1
-        # One generator seeded anew: half of what another one takes.
-        rng = self._rng
-        rng.seed(self._specs[row].seed * 1_000_003 + int(self._orders[row]))
-        restarts = kind.restarts_on_write and order_w != before_w
-        if restarts or kind.nominal_w(order_w) < kind.nominal_w(before_w):
-            dead_s = kind.latency_down_s * rng.uniform(*DEAD_DOWN)
-        else:
-            dead_s = kind.latency_up_s * rng.uniform(*DEAD_UP)
-        factor = STRAGGLER_FACTOR if rng.random() < STRAGGLERS else 1.0
-        # An order never overtakes the one before it.
-        due_s = max(now_s + dead_s * factor, float(self._last_due_s[row]) if waits else 0.0)
-        if restarts and order_w != 0:
-            self._await(row, due_s, 0.0)
-            due_s += kind.latency_up_s * rng.uniform(*DEAD_UP) * factor
-        self._await(row, due_s, _nan(order_w))
-
-    def _await(self, row: int, due_s: float, order_w: float) -> None:
-        self._number += 1
-        event = (due_s, self._number, row, int(self._generation[row]), order_w)
-        heapq.heappush(self._events, event)
-        self._pending[row] += 1
-        self._last_due_s[row], self._last_order_w[row] = due_s, order_w
-        self.settled[row] = False
-
-    def _forget(self, row: int) -> None:
-        """Drop the orders that have not taken effect."""
-        self._generation[row] += 1
-        self._pending[row] = 0
-
-    def _take_due(self, now_s: float) -> None:
-        while self._events and self._events[0][0] <= now_s + 1e-9:
-            due_s, _, row, generation, order_w = heapq.heappop(self._events)
-            if generation == self._generation[row]:
-                self._pending[row] -= 1
-                self._take_effect(row, due_s, order_w)
+    def _schedule(self, rows: Rows, watts: Column, now_s: float) -> None:
+        if rows.size:
+            self._orders.take(rows, watts, self.effective_w[rows], now_s)
+            self.settled[rows] = False
 
     def _take_effect(self, row: int, due_s: float, order_w: float) -> None:
         wakes = self.effective_w[row] == 0 and order_w != 0
@@ -349,5 +298,6 @@ def none_of_nan(watts: float) -> float | None:
     return None if isnan(watts) else float(watts)
 
 
-def _nan(watts: float | None) -> float:
+def nan_of_none(watts: float | None) -> float:
+    """The other way round."""
     return nan if watts is None else watts

@@ -56,7 +56,7 @@ class PlantModel:
 
     def order(self, load_id: str, watts: float | None) -> None:
         """Write a load's set-point: at most `watts` W, 0 = sleep, `None` = no limit."""
-        self.fleet.order(self.fleet.index[load_id], watts, self.now_s)
+        self.loads[load_id].order(watts, self.now_s)
 
     def switch(self, pdu_id: str, outlet: int, *, on: bool) -> None:
         """Switch an outlet of a PDU."""
