@@ -7,12 +7,14 @@ REBOOT_S = 400
 REBOOT = {"fault": "reboot", "at_s": REBOOT_S, "for_s": 30, "gateways": "gw-*"}
 
 
-def asleep() -> ArraySite:
+def asleep(model: str = "sim-miner") -> ArraySite:
     """All that can be shed is, a moment before all the gateways reboot."""
     scenario = ScenarioDocument.model_validate(
         {
             "title": "Gateways reboot",
-            "plant": PlantTable(miners=60, racks=0, pdus=0, gateways=2, disobedient_share=0.0),
+            "plant": PlantTable(
+                miners=60, racks=0, pdus=0, mix={model: 1}, gateways=2, disobedient_share=0.0
+            ),
             "events": [REBOOT],
         }
     )
@@ -40,3 +42,15 @@ def test_who_is_left_at_full_power_is_held_against_the_site() -> None:
     site.fleet.order = lambda *_: None  # type: ignore[method-assign] # nobody hears it
     site.run(180)
     assert site.judge.violations
+
+
+def test_who_boots_for_minutes_is_told_before_it_draws_anything() -> None:
+    """Its read-back says that it holds no limit any more."""
+    site = asleep("sim-miner-m50s-restarting")
+    asleep_w = site.plant.model.load_w
+    highest_w = 0.0
+    for _ in range(240):
+        site.run(1)
+        highest_w = max(highest_w, site.plant.model.load_w)
+    assert highest_w < 1.1 * asleep_w
+    assert site.judge.violations == []

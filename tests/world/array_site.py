@@ -137,7 +137,9 @@ class ArraySite(PureSite):
         turn = turn[~self._offline[turn]]
         rows, at, values = self._load_rows[turn], self._at[turn], self.table._values
         values[rows, COLUMN[Quantity.POWER]] = model.fleet.reported_w(at)
-        values[rows, COLUMN[Quantity.SETPOINT]] = model.fleet.ordered_w[at]
+        # As the drivers decode it: what stands for no limit is the ceiling.
+        held_w, ceiling_w = model.fleet.ordered_w[at], model.fleet.rated.full_w[at]
+        values[rows, COLUMN[Quantity.SETPOINT]] = np.where(np.isnan(held_w), ceiling_w, held_w)
         values[rows, self._output_columns[turn]] = model.fleet.outputs(model.now_s)[at]
         self._mark(rows)
         for row in self._other_rows:
