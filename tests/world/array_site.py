@@ -55,6 +55,8 @@ class ArraySite(PureSite):
         self._turn = 0
         self._offline = np.zeros(len(self._at), dtype=np.bool_)
         """(loads,): out of reach."""
+        self._away_s = np.full(len(self._at), -np.inf)
+        """(loads,): when each was last out of reach."""
         self._place = {devices[row].id: place for place, row in enumerate(self._load_rows)}
         self._place_of = np.full(len(devices), -1)
         self._place_of[self._load_rows] = np.arange(len(self._load_rows))
@@ -164,7 +166,10 @@ class ArraySite(PureSite):
         model, verdict = self.plant.model, self.controller.verdict
         fleet = model.fleet
         shed_w = fleet.shed_w()
-        shed_w[self._at[self._offline]] = fleet.draw_w[self._at[self._offline]]
+        # Who comes back unasked, at full power, is to be down as soon as after a step that came unannounced.
+        self._away_s[self._offline] = self.model_s
+        unreachable = self._at[self.model_s - self._away_s <= LEEWAY_S]
+        shed_w[unreachable] = fleet.draw_w[unreachable]
         floor_w = float(shed_w.sum()) + model.true_power_w - model.load_w
         now = Second(
             self.now.wall_s,
