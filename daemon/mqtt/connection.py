@@ -271,10 +271,15 @@ class MqttConnection:
             if any(map(_refused, codes)):
                 _log.warning("broker refuses the subscription", topic=topic_filter)
 
-    def _deliver(self, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001  as TopicHandler
-        route = self._dispatch.route(topic.encode())
-        for handler in route[1] if route is not None else ():
-            handler(topic, payload, retained)
+    def _deliver(self, topic: bytes, payload: bytes, retained: bool) -> None:  # noqa: FBT001  as Heard
+        try:
+            route = self._dispatch.route(topic)
+        except UnicodeDecodeError:  # a topic that is no text is nobody's
+            return
+        if route is not None:
+            text, handlers = route
+            for handler in handlers:
+                handler(text, payload, retained)
 
     async def _write(self, client: aiomqtt.Client, group: asyncio.TaskGroup) -> None:
         loop, slots = asyncio.get_running_loop(), asyncio.Semaphore(_IN_FLIGHT)

@@ -23,6 +23,8 @@ _NAP_S = 0.02
 """A budget that is used up fills in steps of at most this: another topic's message does not wait longer."""
 _IDLE_S = 0.0005
 """Everything else that was due took less than this: there is time left over."""
+_TURN_S = 0.001
+"""Some ten forgeries are refused before everybody else has a turn."""
 _TELL_EVERY_S = 60.0
 
 _log = structlog.get_logger()
@@ -63,7 +65,7 @@ class OrderIntake:
 
     async def run(self, desk: CommandDesk) -> None:
         """Until cancelled."""
-        spare = False
+        spare, turn_s = False, self._clock.monotonic()
         while True:
             found = self._waiting.next(self._clock.monotonic(), spare=spare)
             match found:
@@ -77,7 +79,9 @@ class OrderIntake:
                 case Arrived():
                     await self._hand_over(desk, found)
                     # What is refused waits for nothing: the rest of the site gets its turn in between.
-                    spare = await self._turn_of_others() < _IDLE_S
+                    if self._clock.monotonic() - turn_s >= _TURN_S:
+                        spare = await self._turn_of_others() < _IDLE_S
+                        turn_s = self._clock.monotonic()
 
     async def _turn_of_others(self) -> float:
         """Let everything else run that is due; what that took, s."""

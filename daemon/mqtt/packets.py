@@ -37,6 +37,8 @@ class Kind(IntEnum):
     DISCONNECT = 14
 
 
+_PLAIN_PUBLISH = Kind.PUBLISH << 4
+
 PINGREQ = bytes([Kind.PINGREQ << 4, 0])
 DISCONNECT = bytes([Kind.DISCONNECT << 4, 0])
 
@@ -138,6 +140,54 @@ def read_puback(body: bytes) -> tuple[int, int]:
     if len(body) < 2:
         raise NotMqttError("a PUBACK without a packet id")
     return int.from_bytes(body[:2], "big"), body[2] if len(body) > 2 else 0
+
+
+def frame_at(data: bytes, at: int) -> tuple[int, int]:
+    """Where the body of the packet that begins at `at` begins and ends; (0, 0) = its length is not all there.
+
+    Raises:
+        NotMqttError: no packet begins so.
+    """
+    if len(data) - at < 2:
+        return 0, 0
+    size, body = data[at + 1], at + 2
+    if size < 0x80:
+        return body, body + size
+    size &= 0x7F
+    for shift in (7, 14, 21):
+        if body == len(data):
+            return 0, 0
+        byte = data[body]
+        body += 1
+        size |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return body, body + size
+    raise NotMqttError("a length of more than four bytes")
+
+
+def is_plain_publish(head: int) -> bool:
+    """Whether a packet with this first byte is a PUBLISH at QoS 0."""
+    return head & 0xFE == _PLAIN_PUBLISH
+
+
+def read_plain_publish(
+    data: bytes, head: int, body: int, stop: int, *, has_properties: bool
+) -> tuple[bytes, bytes, bool]:
+    """Topic, payload and whether it was retained, of a PUBLISH at QoS 0 in `data`.
+
+    Raises:
+        NotMqttError: it is none.
+    """
+    topic_start = body + 2
+    topic_end = topic_start + (data[body] << 8 | data[body + 1]) if topic_start <= stop else stop + 1
+    if topic_end > stop:
+        raise NotMqttError("a topic longer than its packet")
+    start = topic_end
+    if has_properties:
+        # Most have no properties: a single zero.
+        plain = topic_end < stop and not data[topic_end]
+        start = topic_end + 1 if plain else body + after_properties(data[body:stop], topic_end - body)
+    return data[topic_start:topic_end], data[start:stop], head & 1 == 1
 
 
 def after_properties(body: bytes, at: int) -> int:

@@ -4,12 +4,10 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
-from daemon.mqtt.packets import Kind, NotMqttError, Version, after_properties
+from daemon.mqtt.packets import NotMqttError, Version, frame_at, is_plain_publish, read_plain_publish
 
 MOST_BYTES = 262_144
 """Of a packet that is looked at; a longer one is let go by without being kept."""
-
-_QOS_0 = Kind.PUBLISH << 4
 
 Heard = Callable[[bytes, bytes, bool], None]
 """Takes topic, payload, retained."""
@@ -79,48 +77,19 @@ class Wire(asyncio.Protocol):
     def _take(self, data: bytes) -> int:
         """Hand over the whole packets; how many bytes they were."""
         at, end = 0, len(data)
-        while end - at >= 2:
-            head, size, body = data[at], data[at + 1], at + 2
-            if size >= 0x80:
-                size, body = _long_length(data, body)
-                if not body:
-                    return at
-            stop = body + size
+        while True:
+            body, stop = frame_at(data, at)
+            if not body:
+                return at
             if stop > end:
-                if size <= MOST_BYTES:
+                if stop - body <= MOST_BYTES:
                     return at
                 self.too_long += 1
                 self._passing = stop - end
                 return end
-            if head & 0xFE == _QOS_0:
-                self._publish(data, head, body, stop)
+            head = data[at]
+            if is_plain_publish(head):
+                self._heard(*read_plain_publish(data, head, body, stop, has_properties=self._v5))
             else:
                 self._told(head, data[body:stop])
             at = stop
-        return at
-
-    def _publish(self, data: bytes, head: int, body: int, stop: int) -> None:
-        topic_start = body + 2
-        topic_end = topic_start + (data[body] << 8 | data[body + 1]) if topic_start <= stop else stop + 1
-        if topic_end > stop:
-            raise NotMqttError("a topic longer than its packet")
-        start = topic_end
-        if self._v5:
-            # Most have no properties: a single zero.
-            plain = topic_end < stop and not data[topic_end]
-            start = topic_end + 1 if plain else body + after_properties(data[body:stop], topic_end - body)
-        self._heard(data[topic_start:topic_end], data[start:stop], head & 1 == 1)
-
-
-def _long_length(data: bytes, body: int) -> tuple[int, int]:
-    """A length of more than one byte, and where the body starts; 0 = not all of it is there yet."""
-    size = data[body - 1] & 0x7F
-    for shift in (7, 14, 21):
-        if body == len(data):
-            return 0, 0
-        byte = data[body]
-        body += 1
-        size |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return size, body
-    raise NotMqttError("a length of more than four bytes")

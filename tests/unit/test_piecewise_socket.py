@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from daemon.mqtt.client import PiecewiseSocket
+from daemon.mqtt.piecewise import PiecewiseSocket
 
 Pair = tuple[PiecewiseSocket, socket.socket]
 """A socket that is read, and the other end."""
@@ -16,7 +16,7 @@ def pair() -> Iterator[Pair]:
     here, there = socket.socketpair()
     here.settimeout(0.0)
     with here, there:
-        yield PiecewiseSocket(here), there
+        yield PiecewiseSocket(here, lambda data, at: (at, len(data) - at)), there
 
 
 def read(sock: PiecewiseSocket, size: int) -> bytes:

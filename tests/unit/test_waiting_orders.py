@@ -209,10 +209,9 @@ def test_spare_time_is_used_beyond_the_budget_and_not_before_it() -> None:
     first = orders.next(0.0, spare=True)
     assert isinstance(first, Arrived)
     assert first.lane is Lane.LEASE
-    taken(orders, 0.0)
     beyond = 0
-    while isinstance(orders.next(0.0, spare=True), Arrived):
-        beyond += 1
+    while isinstance(message := orders.next(0.0, spare=True), Arrived):
+        beyond += message.lane is Lane.OPERATOR
     assert len(within) + beyond == MAX_WAITING
     assert orders.next(0.0, spare=True) is None
 
