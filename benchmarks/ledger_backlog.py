@@ -109,7 +109,7 @@ def deliver(told: Connection, path: Path, url: str, key: ExchangeKey) -> None:
         backlog, begun_s = ledger.position.backlog, time.monotonic()
         settings = Settlement(url, (key,), None, None, None, "exchange")
         async with httpx2.AsyncClient(timeout=30.0) as http:
-            uplink = Uplink(ledger, http, settings, KEY, SystemClock(), SystemEntropy())
+            uplink = Uplink(ledger, http, settings, SystemClock(), SystemEntropy())
             task = asyncio.create_task(uplink.run())
             while ledger.position.backlog:  # noqa: ASYNC110 - a state without an event
                 await asyncio.sleep(0.05)

@@ -167,7 +167,7 @@ class SiteDaemon:
             ConfigurationError: the store belongs to another site or key.
             StoreError: it cannot be read or written.
         """
-        key = PrivateKey.load(config.site_key_path)
+        key, previous = PrivateKey.load(config.site_key_path), config.previous_key_path
         store = await outside.open_store(config)
         try:
             points = [config.devices[row].id for row in SiteLayout.of(config).points]
@@ -175,6 +175,7 @@ class SiteDaemon:
                 store,
                 site=config.site.id,
                 key=key,
+                previous_key=None if previous is None else PrivateKey.load(previous),
                 fw=f"quotawatt {__version__}",
                 clock=outside.clock,
                 interval_s=config.site.interval_s,
@@ -259,7 +260,6 @@ class SiteDaemon:
                 self._ledger,
                 self._outside.http(config),
                 config.settlement,
-                self._key,
                 clock,
                 self._outside.entropy,
                 offset_s=upload_offset_s(config),

@@ -19,6 +19,7 @@ def needs_restart(old: Config, new: Config) -> list[str]:
         "site.interval_s": (old.site.interval_s, new.site.interval_s),
         "site.state_dir": (old.site.state_dir, new.site.state_dir),
         "keys.site": (old.site_key_path, new.site_key_path),
+        "keys.previous": (old.previous_key_path, new.previous_key_path),
         "mqtt": (old.mqtt, new.mqtt),
         "settlement": (old.settlement, new.settlement),
         "modbus.tls": (old.modbus_tls, new.modbus_tls),

@@ -82,7 +82,7 @@ class _Reader:
         site = self._site()
         control = self._control()
         economics = self._economics()
-        key = self._site_key()
+        key, previous_key = self._site_keys()
         mqtt = self._mqtt()
         settlement = self._settlement()
         modbus_tls = self._modbus_tls()
@@ -121,6 +121,7 @@ class _Reader:
             circuits=circuits,
             devices=tuple(hall.devices),
             http_listen=http,
+            previous_key_path=previous_key,
         )
 
     def _table(self, name: str, model: type[Model], *, optional: bool = False) -> tuple[Entry, Model | None]:
@@ -184,9 +185,9 @@ class _Reader:
             entry.add(self._problems, ("hash_per_ths_day",), what, "write a price above 0 for one of them")
         return Economics(hash_per_ths_day, model.gpu_per_hour, model.currency)
 
-    def _site_key(self) -> Path | None:
+    def _site_keys(self) -> tuple[Path | None, Path | None]:
         entry, _ = self._table("keys", KeysTable)
-        return self._files.site_key(entry, "site")
+        return self._files.site_key(entry, "site"), self._files.site_key(entry, "previous")
 
     def _mqtt(self) -> Mqtt | None:
         entry, model = self._table("mqtt", MqttTable)

@@ -163,9 +163,14 @@ class EconomicsTable(Table):
 
 
 class KeysTable(Table):
-    """`[keys]`: this site's private key."""
+    """`[keys]`: this site's private key, and the one that it replaces."""
 
     site: Text = Field(description='write the file of the site\'s private key, such as "site.jwk"')
+    previous: Text | None = Field(
+        None,
+        description='write the file of the private key that keys.site replaces, such as "site-1.jwk", '
+        "or leave it out",
+    )
 
 
 class MqttTable(Table):

@@ -183,4 +183,6 @@ class Config:
     http_listen: HttpListen
     economics: Economics = Economics()
     modbus_tls: TlsFiles | None = None
+    previous_key_path: Path | None = None
+    """Of the key that the site's key replaces."""
     """For the devices at modbuss:// addresses."""

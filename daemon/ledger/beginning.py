@@ -10,6 +10,7 @@ from daemon.ledger.integrity import known_damage, pass_damage, sound
 from daemon.ledger.records import EpochReason, event, storage_loss
 from daemon.ledger.reissue import receipted, reissue, reissue_damaged
 from daemon.ledger.scribe import Scribe, readables
+from daemon.ledger.site_keys import read_changes
 from daemon.ledger.tables import (
     EpochState,
     insert_epoch,
@@ -75,7 +76,12 @@ async def begin(
     if beginning.supersede:
         again = await _superseded(tx, scribe, epochs, keys, damaged=damage is not None)
     await insert_epoch(tx, head.epoch)
-    head = await scribe.add_all(tx, [_opening(scribe, beginning.reason, now_s, before), *again], head)
+    opening = _opening(scribe, beginning.reason, now_s, before)
+    if await _previous_signs(tx, scribe, epochs, supersede=beginning.supersede):
+        head = await scribe.change_key(tx, head, opening)
+    else:
+        head = await scribe.add(tx, opening, head)
+    head = await scribe.add_all(tx, again, head)
     lost = beginning.lost
     if lost is not None:
         head = await scribe.add(tx, storage_loss(now_s, lost.epoch, lost.seq, lost.hash), head)
@@ -98,6 +104,16 @@ def _opening(scribe: Scribe, reason: EpochReason, at_s: float, before: Head | No
         if before is None
         else {"epoch": before.epoch, "seq": before.seq, "head_hash": before.hash},
     }
+
+
+async def _previous_signs(
+    tx: Transaction, scribe: Scribe, epochs: Sequence[EpochState], *, supersede: bool
+) -> bool:
+    """Whether whoever reads the new epoch knows no other key than the previous one."""
+    previous, changes = scribe.keys.previous, await read_changes(tx)
+    if previous is None:
+        return False
+    return changes.signer == previous.kid or (supersede and changes.owed(epochs))
 
 
 async def _end(tx: Transaction, epochs: Sequence[EpochState], *, receipted: bool) -> Head | None:
@@ -127,7 +143,7 @@ async def _superseded(
         return reissue(readables(tail))
 
     def believed(records: Sequence[StoredRecord]) -> list[tuple[int, dict[str, Any]]]:
-        return [(record.seq, members) for record, members in sound(records, scribe.sealer.site, keys)]
+        return [(record.seq, members) for record, members in sound(records, scribe.site, keys)]
 
     damage, layout = await known_damage(tx), scribe.layout
     # Bodies that wait unsigned cover what came after the damage was found.

@@ -9,9 +9,9 @@ from typing import Any
 import structlog
 
 from daemon.clock import Clock
-from daemon.errors import ConfigurationError, LedgerDamagedError
+from daemon.errors import LedgerDamagedError
 from daemon.ledger.beginning import Beginning, begin
-from daemon.ledger.chain import Head, Sealer, StoredRecord, payload_of
+from daemon.ledger.chain import Head, StoredRecord
 from daemon.ledger.epochs import requested
 from daemon.ledger.integrity import (
     TAIL_AGAIN,
@@ -25,6 +25,16 @@ from daemon.ledger.records import EpochReason, RecordError, check_body
 from daemon.ledger.register import Baseline
 from daemon.ledger.retention import prune
 from daemon.ledger.scribe import Scribe
+from daemon.ledger.site_keys import (
+    KeyChanges,
+    SiteKeys,
+    check_keys,
+    check_owner,
+    exchange_knows,
+    keep_changes,
+    owes_change,
+    read_changes,
+)
 from daemon.ledger.tables import (
     EpochState,
     defer_bodies,
@@ -35,7 +45,7 @@ from daemon.ledger.tables import (
     read_records,
     replace_baselines,
 )
-from daemon.signing import PrivateKey, PublicKey, SigningError, parse
+from daemon.signing import PrivateKey, PublicKey
 from daemon.store import Store, Transaction
 
 _log = structlog.get_logger(__name__)
@@ -64,6 +74,7 @@ class Ledger:
         """Use `Ledger.open`."""
         self._store = store
         self._scribe = scribe
+        self._changes = KeyChanges()
         self._epochs: tuple[EpochState, ...] = ()
         self._newest: Head | None = None
         """The newest record that was ever seen committed."""
@@ -82,6 +93,7 @@ class Ledger:
         *,
         site: str,
         key: PrivateKey,
+        previous_key: PrivateKey | None = None,
         fw: str,
         clock: Clock,
         interval_s: int,
@@ -93,6 +105,7 @@ class Ledger:
             store: the open database.
             site: the site's id.
             key: the site's key; every record is signed by it.
+            previous_key: the key that it replaces, which signs that it does; needed until that is receipted.
             fw: the running version, for the member `fw`.
             clock: for the numbers of epochs.
             interval_s: settlement interval.
@@ -102,7 +115,9 @@ class Ledger:
             ConfigurationError: the ledger belongs to another site or key.
             StoreError: it cannot be read or written.
         """
-        ledger = cls(store, Scribe(Sealer(site, fw, key), clock, Layout(interval_s, tuple(points))))
+        ledger = cls(
+            store, Scribe(site, fw, SiteKeys(key, previous_key), clock, Layout(interval_s, tuple(points)))
+        )
         await ledger.refresh()
         if not ledger.epochs:
             await ledger.open_epoch(Beginning(EpochReason.NEW))
@@ -113,44 +128,38 @@ class Ledger:
 
     async def _inspect(self) -> None:
         """Look at what an earlier run left."""
-        newest = self.epochs[-1]
-        self._check_owner(await self.records(newest.epoch, newest.last_seq, 1))
+        newest, keys = self.epochs[-1], self._scribe.keys
+        check_keys(keys, self._changes)
+        tail = await self.records(newest.epoch, newest.last_seq, 1)
+        signer = check_owner(tail, self._store.path, self.site, keys, self._changes)
+        owed = owes_change(keys, signer)
+        if owed and self._changes.signer is None:
+            async with self._store.transaction() as tx:
+                await keep_changes(tx, KeyChanges(signer=self.keys[1].kid))
         known = await known_damage(self._store)
         if known is not None:
             self.damage = known.text
             return
         try:
-            layout = await check_tail(self._store, newest, self.site, self._keys)
+            layout = await check_tail(self._store, newest, self.site, self.keys)
         except LedgerDamagedError as error:
             await self._freeze(str(error))
             return
+        if owed:
+            await self._change_key()
         if layout != (wanted := self._scribe.layout):
             changed = layout.interval_s != wanted.interval_s
             reason = EpochReason.INTERVAL_CHANGE if changed else EpochReason.OPERATOR
             await self.open_epoch(Beginning(reason))
 
-    def _check_owner(self, tail: Sequence[StoredRecord]) -> None:
-        """Another site or key is a mistake of the configuration, no damage; nothing is written then."""
-        for record in tail[-1:]:
-            try:
-                kid = parse(record.jws.encode("ascii")).header.kid
-                site = payload_of(record.jws).get("site")
-            except (SigningError, UnicodeEncodeError):
-                return
-            if (site, kid) != (self._scribe.sealer.site, self._scribe.sealer.key.kid):
-                raise ConfigurationError([self._of_another(site, kid)])
-
-    def _of_another(self, site: object, kid: str) -> str:
-        ours = self._scribe.sealer
-        return (
-            f"{self._store.path}: holds the ledger of site {site} signed by key {kid}, not of "
-            f"{ours.site} by {ours.key.kid}; another site.state_dir, or the site.id and "
-            "keys.site of before, would be right"
-        )
-
-    @property
-    def _keys(self) -> tuple[PublicKey, ...]:
-        return (self._scribe.sealer.key.public(),)
+    async def _change_key(self) -> None:
+        async with self._store.transaction() as tx:
+            head = await read_head(tx)
+            assert head is not None
+            await self._scribe.change_key(tx, head)
+        self.changed.set()
+        await self.refresh()
+        _log.info("another key signs from now on", kid=self._scribe.keys.current.kid)
 
     # --- is it what was signed? ---
 
@@ -163,7 +172,7 @@ class Ledger:
         if self.damage is not None:
             return False
         try:
-            return await self._audit.step(self._store, self._epochs, self.site, self._keys)
+            return await self._audit.step(self._store, self._epochs, self.site, self.keys)
         except LedgerDamagedError as error:
             await self._freeze(str(error))
             return False
@@ -206,7 +215,7 @@ class Ledger:
         epochs = await read_epochs(tx)
         if epochs and self.damage is None:
             try:
-                await check_tail(tx, epochs[-1], self.site, self._keys, TAIL_AGAIN)
+                await check_tail(tx, epochs[-1], self.site, self.keys, TAIL_AGAIN)
             except LedgerDamagedError as error:
                 self.damage = str(error)
                 raise
@@ -217,7 +226,32 @@ class Ledger:
     @property
     def site(self) -> str:
         """The site's id."""
-        return self._scribe.sealer.site
+        return self._scribe.site
+
+    @property
+    def keys(self) -> tuple[PublicKey, ...]:
+        """The site's keys that may have signed a record, the present one first."""
+        return (*self._scribe.keys.public(), *self._changes.former)
+
+    @property
+    def known_key(self) -> PrivateKey:
+        """The key that the exchange is sure to know, if it knows any of this site's."""
+        keys, changes = self._scribe.keys, self._changes
+        if keys.previous is None:
+            return keys.current
+        unknown = changes.signer == keys.previous.kid or changes.owed(self._epochs)
+        return keys.previous if unknown else keys.current
+
+    async def exchange_knows_key(self) -> None:
+        """The exchange has shown a record that the present key has signed.
+
+        Raises:
+            StoreError: the disk refused.
+        """
+        if self._changes.told is not None:
+            async with self._store.transaction() as tx:
+                await exchange_knows(tx)
+            await self.refresh()
 
     @property
     def epochs(self) -> tuple[EpochState, ...]:
@@ -234,6 +268,7 @@ class Ledger:
     async def refresh(self) -> None:
         """Read `epochs` and `position` anew: records may come in other people's transactions."""
         head = await read_head(self._store)
+        self._changes = await read_changes(self._store)
         self._epochs = await read_epochs(self._store)
         if head is not None and (self._newest is None or _order(head) > _order(self._newest)):
             self._newest = head
@@ -331,7 +366,7 @@ class Ledger:
 
     async def _begin(self, tx: Transaction, beginning: Beginning) -> Head:
         return await begin(
-            tx, self._scribe, beginning, keys=self._keys, newest=self._newest, damage=self.damage
+            tx, self._scribe, beginning, keys=self.keys, newest=self._newest, damage=self.damage
         )
 
     # --- receipts ---

@@ -1,13 +1,14 @@
 """What writes records: the next of the chain, with the sums and the root of a day that it closes."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from daemon.clock import Clock
 from daemon.ledger.chain import Head, Sealer, StoredRecord, payload_of
 from daemon.ledger.integrity import Layout
 from daemon.ledger.merkle import day_root
+from daemon.ledger.site_keys import KeyChanges, SiteKeys, keep_changes, key_change, read_changes
 from daemon.ledger.tables import insert_record, read_day, read_records
 from daemon.signing import MalformedError
 from daemon.store import Transaction
@@ -17,9 +18,24 @@ from daemon.store import Transaction
 class Scribe:
     """Seals bodies and stores them, within somebody's transaction."""
 
-    sealer: Sealer
+    site: str
+    fw: str
+    keys: SiteKeys
     clock: Clock
     layout: Layout
+
+    async def change_key(self, tx: Transaction, head: Head, opening: Mapping[str, Any] | None = None) -> Head:
+        """Let the present key follow the previous one, which signs that and, before it, `opening`."""
+        previous = self.keys.previous
+        assert previous is not None
+        before = replace(self, keys=SiteKeys(previous))
+        if opening is not None:
+            head = await before.add(tx, opening, head)
+        head = await before.add(tx, key_change(self.clock.wall(), self.keys.current.public()), head)
+        others = [key for key in (await read_changes(tx)).former if key.kid != previous.kid]
+        former = (*others, previous.public())
+        await keep_changes(tx, KeyChanges(self.keys.current.kid, former, (head.epoch, head.seq)))
+        return head
 
     async def add_all(self, tx: Transaction, bodies: Iterable[Mapping[str, Any]], head: Head) -> Head:
         """Add records after `head`; the new head.
@@ -39,7 +55,7 @@ class Scribe:
     async def add(self, tx: Transaction, body: Mapping[str, Any], head: Head) -> Head:
         """Add one record, likewise."""
         full = await self._closed_day(tx, body["day"]) if body["kind"] == "day_close" else body
-        record = self.sealer.seal(full, head)
+        record = Sealer(self.site, self.fw, self.keys.current).seal(full, head)
         day = full["start"][:10] if full["kind"] in {"interval", "gap"} else None
         await insert_record(tx, record, day)
         return Head(record.epoch, record.seq, record.hash)

@@ -1,6 +1,7 @@
 """The exchange's HTTP interface as the uplink uses it."""
 
 import asyncio
+from collections.abc import Callable
 
 import httpx2
 
@@ -23,14 +24,14 @@ class UnreachableError(QuotawattError):
 
 
 class ExchangeClient:
-    """Requests with a fresh bearer each. Redirects are not followed."""
+    """Requests with a fresh bearer each, by what is the site's `key` then. Redirects are not followed."""
 
     def __init__(
         self,
         http: httpx2.AsyncClient,
         settings: Settlement,
         site: str,
-        key: PrivateKey,
+        key: Callable[[], PrivateKey],
         clock: Clock,
         entropy: Entropy,
     ) -> None:
@@ -78,7 +79,7 @@ class ExchangeClient:
 
     def _bearer(self) -> str:
         return bearer_token(
-            self._key,
+            self._key(),
             site=self._site,
             audience=self._audience,
             iat=int(self._clock.wall()),

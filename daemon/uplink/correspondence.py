@@ -25,15 +25,13 @@ class Correspondence:
         self,
         ledger: Ledger,
         client: ExchangeClient,
-        own_key: PublicKey,
         receipt_keys: Mapping[str, PublicKey],
         clock: Clock,
         alarms: UplinkAlarms,
     ) -> None:
-        """Ask through `client`; receipts count by `receipt_keys`, heads by the site's `own_key`."""
+        """Ask through `client`; receipts count by `receipt_keys`, heads by the site's own."""
         self._ledger = ledger
         self._client = client
-        self._own_key = own_key
         self._receipt_keys = receipt_keys
         self._clock = clock
         self._alarms = alarms
@@ -51,11 +49,14 @@ class Correspondence:
 
         Raises:
             UnreachableError: no answer.
+            StoreError: the disk refused.
         """
         answer = await self._client.head(epoch)
         if answer.status == 200:
-            theirs = read_head(answer.body, self._ledger.site, self._own_key)
+            theirs = read_head(answer.body, self._ledger.site, self._ledger.keys)
             if theirs is not None:
+                if theirs.kid == self._ledger.keys[0].kid:
+                    await self._ledger.exchange_knows_key()
                 return theirs
         verdict = judge(answer, self._clock.wall())
         if isinstance(verdict, Unauthorized):
@@ -90,7 +91,7 @@ class Correspondence:
         """The exchange does not know us."""
         self._alarms.sound(
             UplinkAlarm.UNAUTHORIZED,
-            f"the exchange does not accept this site's key {self._own_key.kid}: {answer.text}; "
+            f"the exchange does not accept this site's key {self._ledger.known_key.kid}: {answer.text}; "
             "is the key registered, the audience right and the clock set?",
         )
         return Wait(answer.retry_after_s)

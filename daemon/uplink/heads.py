@@ -1,5 +1,6 @@
 """Comparing the exchange's head with our own ledger. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -40,33 +41,41 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ExchangeHead:
-    """The body of `head`; `proven` = its record carries our own signature."""
+    """The body of `head`; `kid` = the key of ours that signed its record, if one did."""
 
     head: Head
-    proven: bool
+    kid: str | None
+
+    @property
+    def proven(self) -> bool:
+        """It is what we once knew."""
+        return self.kid is not None
 
 
-def read_head(body: bytes, site: str, key: PublicKey) -> ExchangeHead | None:
+def read_head(body: bytes, site: str, keys: Sequence[PublicKey]) -> ExchangeHead | None:
     """The head in a body; `None` if it cannot be read."""
     try:
         claims = _Claims.model_validate(loads(body))
     except (MalformedError, ValidationError):
         return None
     head = Head(claims.epoch, claims.seq, claims.head_hash)
-    return ExchangeHead(head, claims.head_jws is not None and _is_ours(claims.head_jws, head, site, key))
+    return ExchangeHead(head, None if claims.head_jws is None else _signer(claims.head_jws, head, site, keys))
 
 
-def _is_ours(text: str, head: Head, site: str, key: PublicKey) -> bool:
+def _signer(text: str, head: Head, site: str, keys: Sequence[PublicKey]) -> str | None:
+    """The key of ours that signed it, if it is the record that `head` names."""
     try:
         jws = text.encode("ascii")
         envelope = parse(jws)
+        key = next(key for key in keys if key.kid == envelope.header.kid)
         verify(envelope, key)
         members = loads(envelope.payload)
-    except (UnicodeEncodeError, SigningError):
-        return False
+    except (UnicodeEncodeError, SigningError, StopIteration):
+        return None
     if not isinstance(members, dict) or envelope.header.typ != RECORD_TYP or jws_hash(jws) != head.hash:
-        return False
-    return (members.get("site"), members.get("epoch"), members.get("seq")) == (site, head.epoch, head.seq)
+        return None
+    named = (members.get("site"), members.get("epoch"), members.get("seq"))
+    return key.kid if named == (site, head.epoch, head.seq) else None
 
 
 def compare(theirs: ExchangeHead, ours: EpochState | None, own_hash: str | None) -> Standing:

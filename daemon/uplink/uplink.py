@@ -11,7 +11,7 @@ from daemon.clock import Clock, Entropy
 from daemon.config.settings import Settlement
 from daemon.errors import StoreError
 from daemon.ledger import Beginning, EpochReason, EpochState, Head, Ledger, event, storage_loss
-from daemon.signing import PrivateKey, PublicKey
+from daemon.signing import PublicKey
 from daemon.uplink.alarms import UplinkAlarm, UplinkAlarms
 from daemon.uplink.answers import Later, Missing, Refused, Taken, TooLarge, Unauthorized, Verdict
 from daemon.uplink.backoff import delay_s
@@ -37,7 +37,6 @@ class Uplink:
         ledger: Ledger,
         http: httpx2.AsyncClient,
         settings: Settlement,
-        key: PrivateKey,
         clock: Clock,
         entropy: Entropy,
         offset_s: float = 0.0,
@@ -48,14 +47,13 @@ class Uplink:
             ledger: what is delivered.
             http: the way to the exchange.
             settings: where it is, and whose receipts count.
-            key: the site's.
             clock: both clocks are used.
             entropy: for back-offs and request ids.
             offset_s: how long new records wait, so that many sites do not upload in the same second.
         """
         self._offset_s = offset_s
         self._ledger = ledger
-        self._client = ExchangeClient(http, settings, ledger.site, key, clock, entropy)
+        self._client = ExchangeClient(http, settings, ledger.site, lambda: ledger.known_key, clock, entropy)
         self._clock = clock
         self._entropy = entropy
         self._compared = False
@@ -71,7 +69,7 @@ class Uplink:
         self._most = MAX_RECORDS
         self._alarms = UplinkAlarms()
         keys = {each.kid: PublicKey.from_jwk(each.kid, each.jwk) for each in settings.keys}
-        self._exchange = Correspondence(ledger, self._client, key.public(), keys, clock, self._alarms)
+        self._exchange = Correspondence(ledger, self._client, keys, clock, self._alarms)
         self._owed = OwedReceipts(ledger, self._exchange, self._alarms)
 
     @property

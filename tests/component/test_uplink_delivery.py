@@ -107,7 +107,7 @@ def make_uplink(ledger: Ledger, exchange: Exchange) -> Uplink:
     keys = (ExchangeKey(exchange.kid, exchange.public_jwk),)
     settings = Settlement("https://exchange.test/", keys, None, None, None, "exchange")
     http = httpx2.AsyncClient(transport=exchange.transport())
-    return Uplink(ledger, http, settings, KEY, HandClock(NOW), Fixed())
+    return Uplink(ledger, http, settings, HandClock(NOW), Fixed())
 
 
 @asynccontextmanager

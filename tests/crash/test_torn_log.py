@@ -54,7 +54,7 @@ async def delivering(ledger: Ledger, exchange: Exchange) -> AsyncIterator[Uplink
     keys = (ExchangeKey(exchange.kid, exchange.public_jwk),)
     settings = Settlement("https://exchange.test/", keys, None, None, None, "exchange")
     http = httpx2.AsyncClient(transport=exchange.transport())
-    uplink = Uplink(ledger, http, settings, KEY, HandClock(NOW_S), SeededEntropy(1))
+    uplink = Uplink(ledger, http, settings, HandClock(NOW_S), SeededEntropy(1))
     task = asyncio.create_task(uplink.run(), name="uplink")
     try:
         yield uplink

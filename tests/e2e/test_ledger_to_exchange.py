@@ -34,7 +34,7 @@ async def test_the_backlog_of_an_outage_drains_over_http(tmp_path: Path) -> None
         )
         settings = Settlement(url, keys, None, None, None, "exchange")
         async with httpx2.AsyncClient() as http:
-            task = asyncio.create_task(Uplink(ledger, http, settings, key, clock, entropy).run())
+            task = asyncio.create_task(Uplink(ledger, http, settings, clock, entropy).run())
             await ledger.append([event(clock.wall(), "note", {"n": number}) for number in range(1200)])
             await asyncio.sleep(0.5)
             assert ledger.position.acked_seq == 0

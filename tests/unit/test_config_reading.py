@@ -28,7 +28,7 @@ def test_values_come_in_the_daemons_units_with_the_contracts_defaults(tmp_path: 
     assert config.site.contract_max_w == 25_000_000
     assert config.site.failsafe_w == 5_000_000
     assert config.site.state_dir == tmp_path / "state"
-    assert config.site_key_path == tmp_path / "site.jwk"
+    assert (config.site_key_path, config.previous_key_path) == (tmp_path / "site.jwk", None)
     assert (config.control.lease_timeout_s, config.control.failsafe_ramp_s) == (120, 300)
     assert (config.control.ramp_up_pct_per_min, config.control.settle_s) == (10, 30)
     assert config.control.on_stop is OnStop.KEEP

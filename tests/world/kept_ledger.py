@@ -85,7 +85,7 @@ class KeptLedger:
         keys = (ExchangeKey(self.exchange.kid, self.exchange.public_jwk),)
         settings = Settlement(self.exchange.url, keys, None, None, None, "exchange")
         async with httpx2.AsyncClient(transport=self.exchange.transport()) as http:
-            client = ExchangeClient(http, settings, SITE_ID, SITE, self.clock, _Numbers())
+            client = ExchangeClient(http, settings, SITE_ID, lambda: SITE, self.clock, _Numbers())
             for state in ledger.epochs:
                 delivery = pack(
                     await ledger.records(

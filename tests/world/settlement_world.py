@@ -193,7 +193,7 @@ class SettlementWorld:
         )
         http = httpx2.AsyncClient(transport=_Wire(self))
         entropy = SeededEntropy(self.seed * 1_000 + self._lives)
-        self.uplink = Uplink(self.ledger, http, settings, KEY, self.clock, entropy)
+        self.uplink = Uplink(self.ledger, http, settings, self.clock, entropy)
         self._task = asyncio.create_task(self.uplink.run(), name="uplink")
         await self._observe()
 
