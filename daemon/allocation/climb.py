@@ -78,13 +78,15 @@ class Climb:
 
         A load whose next step does not fit is passed over, and with it all that builds on that step.
         """
-        left, kept = self.words, [np.arange(0)]
+        left, kept = self.words, np.arange(0)
         while len(left):
             words, fits, later = self._first(left, room_w)
-            kept.append(words[: len(fits)])
+            # The first time they are in order already, and hardly ever do many come after.
+            taken = words[: len(fits)]
+            kept = np.sort(np.concatenate([kept, taken])) if len(kept) else taken
             room_w -= float(fits[-1]) if len(fits) else 0.0
             left = self._within_reach(np.concatenate([words[len(fits) :], later]), room_w)
-        return self._taken(np.sort(np.concatenate(kept)))
+        return self._taken(kept)
 
     def _within_reach(self, words: Ints, room_w: float) -> Ints:
         """The steps that fit one by one, and do not build on one that is too big."""
@@ -130,7 +132,8 @@ class Climb:
 
     def _taken(self, words: Ints) -> Steps:
         place = _places(words)
-        to, load = np.divmod(place, self.loads)
+        to = place // self.loads
+        load = place - to * self.loads  # quicker than to divide twice
         return Steps(load, to, self.watts.take(place), np.zeros(len(load), dtype=np.int64))
 
 

@@ -44,13 +44,11 @@ class Ladder:
             np.copyto(below, curves.value[to], where=corners[to])
         return cls(steps, watts, keys(LAST_TIER - curves.tier, -merits(value, watts)))
 
-    def put(self, loads: Ints, other: "Ladder") -> "Ladder":
-        """With some of the loads as in another."""
-        return Ladder(
-            _put(self.steps, loads, other.steps),
-            _put(self.watts, loads, other.watts),
-            _put(self.keys, loads, other.keys),
-        )
+    def put(self, loads: Ints, other: "Ladder") -> None:
+        """Take some of the loads from another."""
+        _put(self.steps, loads, other.steps)
+        _put(self.watts, loads, other.watts)
+        _put(self.keys, loads, other.keys)
 
 
 @dataclass(frozen=True)
@@ -82,14 +80,18 @@ class Curves:
         )
 
     def later(self, loads: Loads, learned_w: Floats, earning: Floats) -> "Curves":
-        """As `of`, of the same loads: only for those of which something was learned is it worked out anew."""
+        """As `of`, of the same loads: only for those of which something was learned is it worked out anew.
+
+        The columns of the others are taken over as they lie, not copied: to copy them all would take longer
+        than the rest. These curves are used up by it, and cannot be asked any more.
+        """
         if self.learned is None:
             return Curves.of(loads, learned_w, earning)
         before_w, before = self.learned
         if learned_w is before_w and earning is before:
             return self
         changed = earning != before
-        changed |= (learned_w != before_w).any(axis=1)
+        changed[np.flatnonzero(learned_w.ravel() != before_w.ravel()) // self.levels] = True
         those = np.flatnonzero(changed)
         if len(those) > _FEW * len(changed):
             return Curves.of(loads, learned_w, earning)
@@ -99,14 +101,16 @@ class Curves:
             self.top.take(those),
             self.tier.take(those),
         )
-        watts = _put(self.watts, those, part.watts)
-        # What loads produce is learned more slowly, and by fewer of them, than what they draw.
-        value = self.value if earning is before else _put(self.value, those, part.value)
-        curves = Curves(watts, value, self.top, self.tier, learned=(learned_w, earning))
+        _put(self.watts, those, part.watts)
+        if earning is not before:
+            _put(self.value, those, part.value)
         if "corners" in self.__dict__:
-            curves.__dict__["corners"] = _put(self.corners, those, part.corners)
+            _put(self.corners, those, part.corners)
         if "ladder" in self.__dict__:
-            curves.__dict__["ladder"] = self.ladder.put(those, part.ladder)
+            self.ladder.put(those, part.ladder)
+        curves = Curves(self.watts, self.value, self.top, self.tier)
+        curves.__dict__.update(self.__dict__, learned=(learned_w, earning))
+        self.__dict__.clear()
         return curves
 
     @property
@@ -159,9 +163,7 @@ class Curves:
         return Ladder.of(self)
 
 
-def _put(into: npt.NDArray[_T], loads: Ints, part: npt.NDArray[_T]) -> npt.NDArray[_T]:
-    """(levels, loads): the same with some columns replaced; level by level, which is quicker than at once."""
-    whole = into.copy()
-    for of_all, of_some in zip(whole, part, strict=True):
+def _put(into: npt.NDArray[_T], loads: Ints, part: npt.NDArray[_T]) -> None:
+    """Replace some columns of (levels, loads); level by level, which is quicker than at once."""
+    for of_all, of_some in zip(into, part, strict=True):
         of_all[loads] = of_some
-    return whole

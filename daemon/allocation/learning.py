@@ -97,33 +97,38 @@ def _earning(memory: LoadMemory, loads: Loads, output: Floats, learns: Bools) ->
 
 def _learned(memory: LoadMemory, loads: Loads, measured_w: Floats, learns: Bools) -> tuple[Floats, Bools]:
     """Learned powers, and where they were met, after a look."""
+    levels = loads.watts.shape[1]
     rows = np.flatnonzero(learns)
-    level = np.maximum(memory.level[rows], 0)
-    nominal_w = loads.watts[rows, level]
+    level = np.maximum(memory.level.take(rows), 0)
+    nominal_w, looked_w = loads.watts.ravel().take(rows * levels + level), measured_w.take(rows)
     # Only near what the profile says: a load without work draws less and may return at any moment.
-    near = np.abs(measured_w[rows] - nominal_w) <= _LEARN_WITHIN * nominal_w + _TOLERANCE_W
-    rows, level = rows[near], level[near]
-    if not len(rows):
+    near = np.flatnonzero(np.abs(looked_w - nominal_w) <= _LEARN_WITHIN * nominal_w + _TOLERANCE_W)
+    if not len(near):
         return memory.learned_w, memory.met
+    rows, level = rows.take(near), level.take(near)
+    nominal_w, looked_w = nominal_w.take(near), looked_w.take(near)
     # Only the rows that learn are worked on, and put back at the end.
     here, met_here = memory.learned_w.take(rows, axis=0), memory.met.take(rows, axis=0)
-    of_rows = np.arange(len(rows))
-    before_w = here[of_rows, level]
-    error_w = measured_w[rows] - before_w
+    places = np.arange(len(rows)) * levels + level
+    before_w = here.ravel().take(places)
+    error_w = looked_w - before_w
     share_down = np.where(
-        memory.rose[rows], np.minimum(1.0, loads.period_s[rows] / _LEARN_WARM_S), _LEARN_DOWN
+        memory.rose.take(rows), np.minimum(1.0, loads.period_s.take(rows) / _LEARN_WARM_S), _LEARN_DOWN
     )
     now_w = before_w + np.where(error_w > 0, _LEARN_UP, share_down) * error_w
-    here[of_rows, level] = now_w
-    met_here[of_rows, level] = True
+    here.ravel()[places] = now_w
+    met_here.ravel()[places] = True
     awake = level > 0
-    nominals_w = loads.watts.take(rows, axis=0)
-    factor = np.divide(now_w, nominals_w[of_rows, level], out=np.ones(len(rows)), where=awake)
+    factor = np.divide(now_w, nominal_w, out=np.ones(len(rows)), where=awake)
     unmet = ~met_here & awake[:, None]
     unmet[:, 0] = False  # asleep, a unit's deviation at work says nothing
-    np.copyto(here, nominals_w * factor[:, None], where=unmet)
+    np.copyto(here, loads.watts.take(rows, axis=0) * factor[:, None], where=unmet)
     # More at a level above is more: ascending before, they are so again.
-    learned_w, met = memory.learned_w.copy(), memory.met.copy()
-    learned_w[rows] = np.maximum.accumulate(here, axis=1)
-    met[rows] = met_here
+    for above in range(1, levels):
+        np.maximum(here[:, above], here[:, above - 1], out=here[:, above])
+    learned_w, met = memory.learned_w.copy(), memory.met
+    learned_w[rows] = here
+    if not met.ravel().take(rows * levels + level).all():
+        met = met.copy()
+        met[rows] = met_here
     return learned_w, met

@@ -4,7 +4,7 @@ import copy
 import heapq
 import random
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +12,8 @@ from numpy.typing import NDArray
 from sim_devices.physics.behaviour import DEAD_DOWN, DEAD_UP, STRAGGLER_FACTOR, STRAGGLERS
 from sim_devices.physics.ratings import Column, Ratings, Rows, same_order
 
-
-class _Event(NamedTuple):
-    due_s: float
-    number: int
-    row: int
-    generation: int
-    watts: float
+_Event = tuple[float, int, int, int, float]
+"""(due, number, row, generation, watts)."""
 
 
 class Orders:
@@ -71,12 +66,16 @@ class Orders:
         self._due_s[rows], self._watts[rows] = booted_s, watts
         self.waiting[rows] += 1 + boots
         columns = (rows, due_s, booted_s, boots, self._generation[rows], watts)
+        number = self._number
         for row, down_s, at_s, booting, generation, order_w in zip(
             *(column.tolist() for column in columns), strict=True
         ):
             if booting:
-                self._await(down_s, row, generation, 0.0)
-            self._await(at_s, row, generation, order_w)
+                number += 1
+                heapq.heappush(self._events, (down_s, number, row, generation, 0.0))
+            number += 1
+            heapq.heappush(self._events, (at_s, number, row, generation, order_w))
+        self._number = number
 
     def forget(self, row: int) -> None:
         """Drop the orders that have not taken effect."""
@@ -86,24 +85,21 @@ class Orders:
     def due(self, now_s: float) -> Iterator[tuple[int, float, float]]:
         """Those that take effect by now, in their order: row, watts, and when."""
         events = self._events
-        while events and events[0].due_s <= now_s + 1e-9:
-            event = heapq.heappop(events)
-            if event.generation == self._generation[event.row]:
-                self.waiting[event.row] -= 1
-                yield event.row, event.watts, event.due_s
+        while events and events[0][0] <= now_s + 1e-9:
+            due_s, _, row, generation, watts = heapq.heappop(events)
+            if generation == self._generation[row]:
+                self.waiting[row] -= 1
+                yield row, watts, due_s
 
     def _drawn(self, rows: Rows) -> NDArray[np.float64]:
         """Three random numbers for each: equal ones for equal orders at equal times, whoever else is told."""
-        rng, drawn = self._rng, []
+        # One generator seeded anew: half of what another one takes. By the method for whole numbers alone,
+        # which the general one comes to as well.
+        seed, draw, drawn = super(random.Random, self._rng).seed, self._rng.random, []
         for row, taken in zip(rows.tolist(), self._taken[rows].tolist(), strict=True):
-            # One generator seeded anew: half of what another one takes.
-            rng.seed(self._seeds[row] * 1_000_003 + taken)
-            drawn.append((rng.random(), rng.random(), rng.random()))
+            seed(self._seeds[row] * 1_000_003 + taken)
+            drawn.append((draw(), draw(), draw()))
         return np.array(drawn, dtype=np.float64).reshape(-1, 3).T
-
-    def _await(self, due_s: float, row: int, generation: int, watts: float) -> None:
-        self._number += 1
-        heapq.heappush(self._events, _Event(due_s, self._number, row, generation, watts))
 
 
 def _between(bounds: tuple[float, float], share: Column) -> Column:

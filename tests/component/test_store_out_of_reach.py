@@ -106,7 +106,7 @@ def test_a_stop_in_the_dark_is_a_clean_one(tmp_path: Path) -> None:
         await asyncio.sleep(25)
         stop.set()
         await asyncio.wait_for(running, 1)
-        assert site.dispatcher.states[-1]["online"] is False
+        assert site.state["online"] is False
 
     play(tmp_path, what)
 

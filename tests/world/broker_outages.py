@@ -81,7 +81,7 @@ def _heap_bytes(world: World) -> int:
     if not tracemalloc.is_tracing():
         return 0
     # What the dispatcher has heard is read by the same code.
-    for heard in (world.dispatcher.states, world.dispatcher.events, world.dispatcher.answers):
+    for heard in (world.dispatcher.events, world.dispatcher.answers):
         heard.clear()
     gc.collect()
     mine = [tracemalloc.Filter(inclusive=True, filename_pattern=f"*/{part}/*") for part in PARTS]

@@ -132,14 +132,27 @@ class Dispatcher:
         self.last_lease_s = -1e18
         """Unix seconds."""
         self.answers: list[dict[str, Any]] = []
-        self.states: list[dict[str, Any]] = []
+        self._said = b""
+        """The last `state`. A week of them would fill the memory, so no other is kept."""
         self.events: list[dict[str, Any]] = []
         self._bus.subscribe(f"quotawatt/v1/{SITE}/rsp/+", self._answered)
-        self._bus.subscribe(f"quotawatt/v1/{SITE}/state", lambda _, body, __: self.states.append(loads(body)))
+        self._bus.subscribe(f"quotawatt/v1/{SITE}/state", self._heard_state)
         self._bus.subscribe(f"quotawatt/v1/{SITE}/event", lambda _, body, __: self.events.append(loads(body)))
 
     def _answered(self, _topic: str, payload: bytes, _retained: bool) -> None:  # noqa: FBT001 - TopicHandler
         self.answers.append(loads(parse(payload).payload))
+
+    def _heard_state(self, _topic: str, payload: bytes, _retained: bool) -> None:  # noqa: FBT001 - TopicHandler
+        self._said = payload
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The last `state` that the site published.
+
+        Raises:
+            ValueError: it has not published any.
+        """
+        return dict(loads(self._said))
 
     def _claims(self, key: PrivateKey, life_s: int) -> dict[str, Any]:
         now_s = int(self._clock.wall())
@@ -365,7 +378,7 @@ jwk = {_inline(self.dispatcher.operator.public_jwk())}
     @property
     def state(self) -> dict[str, Any]:
         """The last `state` that the site published."""
-        return self.dispatcher.states[-1]
+        return self.dispatcher.state
 
 
 async def _read_at_once(path: Path) -> Config:
