@@ -1,4 +1,4 @@
-"""A site whose store cannot be opened: held at its failsafe limit, in the dark, until it can."""
+"""A site whose store cannot be opened: held at its failsafe limit, without a memory, until it can."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -11,14 +11,19 @@ from daemon.config import Config
 from daemon.cycle.controller import Controller, CycleResult
 from daemon.cycle.layout import SiteLayout
 from daemon.cycle.loop import CycleLoop
+from daemon.cycle.measuring import measure
 from daemon.cycle.policy import control_policy
 from daemon.cycle.report import LedgerHead, state_object, telemetry_object
 from daemon.errors import NewerStoreError, StoreError, StoreTakenError
+from daemon.http.app import create_app
+from daemon.http.metrics import Metrics
+from daemon.http.server import HttpServer
 from daemon.ledger.observation import CycleObservation
 from daemon.mqtt.connection import LastWill
 from daemon.mqtt.publisher import Publisher, last_will
 from daemon.mqtt.topics import Topics
 from daemon.service import Liveness
+from daemon.standby_view import StandbyView
 from daemon.table import SiteTable
 from daemon.wiring import Outside, SiteDaemon, devices_of, fleet_of, lane_of
 
@@ -112,6 +117,12 @@ class Standby:
         self._link.on_connected(self._publisher.tell_again)
         self._loop.on_event.append(self._publisher.event)
         self._loop.on_result += [self._notify, self._look]
+        self._metrics, self._http = Metrics(), None
+        if outside.serve_http:
+            self._loop.on_result.append(self._measure)
+            view = StandbyView(self._loop, self._state, lambda: self.failing)
+            app, listen = create_app(view, self._metrics.registry), config.http_listen
+            self._http = HttpServer(app, listen.host, listen.port)
 
     def observe(self, seen: CycleObservation) -> None:
         """Nothing is recorded."""
@@ -126,6 +137,8 @@ class Standby:
         ]
         if self._lane is not None:
             parts.append(self._lane.run())
+        if self._http is not None:
+            parts.append(self._http.run())
         async with asyncio.TaskGroup() as tasks:
             for part in parts:
                 tasks.create_task(part)  # type: ignore[arg-type] # ports promise awaitables, which are coroutines
@@ -139,6 +152,9 @@ class Standby:
 
     def _look(self, _result: CycleResult) -> None:
         self._publisher.look()
+
+    def _measure(self, result: CycleResult) -> None:
+        measure(self._metrics, self._loop, self._fleet, result)
 
     def _last(self) -> CycleResult:
         return self._loop.controller.last or self._loop.once()

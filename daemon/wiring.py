@@ -31,9 +31,10 @@ from daemon.cycle.layout import SiteLayout
 from daemon.cycle.limit_keeper import LimitKeeper, load_limit
 from daemon.cycle.local_view import LocalView
 from daemon.cycle.loop import CycleLoop
+from daemon.cycle.measuring import measure
 from daemon.cycle.outlet_keeper import OutletKeeper, load_outlets_off
 from daemon.cycle.policy import control_policy, upload_offset_s
-from daemon.cycle.report import LedgerHead, device_counts, state_object, telemetry_object
+from daemon.cycle.report import LedgerHead, state_object, telemetry_object
 from daemon.cycle.uncontrolled_keeper import UncontrolledKeeper, load_uncontrolled
 from daemon.errors import ConfigurationError, StoreError
 from daemon.http.app import create_app
@@ -436,20 +437,12 @@ class SiteDaemon:
 
     def _measure(self, result: CycleResult) -> None:
         metrics, head = self._metrics, self._head()
-        metrics.power(result.power.watts)
-        metrics.limit(result.verdict.limit_w, result.verdict.source.value)
-        metrics.state(result.verdict.authority.state.value)
-        metrics.devices(device_counts(self._loop.controller, result))
-        metrics.polls(self._fleet.counters())
-        metrics.poll_lagged(self._fleet.poll_lag_s())
         metrics.messages_refused(self._refused)
         metrics.messages_dropped(self._intake.dropped)
         if isinstance(self._lane, DeviceLane):
             metrics.device_messages_dropped(self._lane.dropped)
-        metrics.alarms(alarm["type"] for alarm in self._loop.alarms.standing())
-        metrics.over_limit(self._loop.over_limit_s)
         metrics.ledger(head.seq, head.acked_seq)
-        metrics.cycle_took(max(self._outside.clock.monotonic() - result.moment.monotonic_s, 0.0))
+        measure(metrics, self._loop, self._fleet, result)
 
     def _notify(self, result: CycleResult) -> None:
         self._liveness.cycled(
