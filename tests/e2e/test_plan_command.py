@@ -19,8 +19,8 @@ async def test_a_plan_is_shown_and_nothing_is_done(tmp_path: Path) -> None:
         mosquitto(tmp_path) as broker,
         RealSite(tmp_path, Reachable(broker.url, MqttProtocol.AUTO, broker.url)) as site,
     ):
-        # A first heartbeat that comes after the first full picture finds the site at its failsafe limit; where
-        # that is lower, what it stopped stays off for its minimum off-time.
+        # A first heartbeat that comes after the first full picture finds the site at its failsafe limit;
+        # where that is lower, what it stopped stays off for its minimum off-time.
         site.configure(shares=Shares(failsafe=1.1))
         site.dispatch.leasing = True
         await site.daemon.start()

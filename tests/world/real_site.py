@@ -28,8 +28,10 @@ from tests.world.settled_book import METER, SettledBook
 SITE = "real-01"
 INTERVAL_S = 10
 SETTLE_S = 10.0
+LEASE_TIMEOUT_S = 10
+"""More than a daemon needs to be started again where four sites share two cores."""
 CONTROL: Mapping[str, float] = {
-    "lease_timeout_s": 6,
+    "lease_timeout_s": LEASE_TIMEOUT_S,
     "failsafe_ramp_s": 10,
     "ramp_up_pct_per_min": 200,
     "settle_s": SETTLE_S,
