@@ -13,6 +13,7 @@ from daemon.metering.instruments import Instruments
 from daemon.metering.jump import Finding
 from daemon.metering.meter_judge import MeterRecord, judged
 from daemon.metering.nonsense import Believable, NonsenseCounter
+from daemon.metering.pairing import Drawn, Pair, Pairing
 from daemon.metering.reading import Reading, Surroundings
 from daemon.metering.residual import Residual
 from daemon.metering.site_power import SiteKnowledge, SitePower, measure_site
@@ -23,6 +24,12 @@ from drivers.quantity import Quantity
 METER_NOISE = 0.0025
 """Half of a class 0.5 meter's error bound, as a standard deviation."""
 _INNOVATION = 0.02
+_APART = 0.01
+"""Of the meter's figure: the more the loads changed between two samples, the less it says of the rest."""
+_HOLE = 0.1
+"""Loads that draw so much less together than they count at, as without work, will draw it again."""
+_IN_A_HOLE = 0.05
+"""Until they do, a smaller rest is believed so slowly: what followed them down follows them back."""
 _LAG_S = 3.0
 """Besides the slowest poll, what it takes a change to be seen everywhere."""
 _OVER_CONTRACT = 1.25
@@ -91,6 +98,8 @@ class Metering:
         self.drawn_w = 0.0
         """What the loads draw: as measured, as they count where they are not."""
         self._cooling_w = np.full(len(instruments.cooling), np.nan)
+        self._cooling_s = np.full(len(instruments.cooling), -np.inf)
+        self._pairing = Pairing(instruments.slowest_s)
         self._last_w = np.full(len(loads), np.nan)
         self._power_w = np.full(len(instruments.names), np.nan)
         self._metered_w: float | None = None
@@ -154,8 +163,11 @@ class Metering:
             in_flight_s: since the last order went out.
         """
         now_s, measured_w = snapshot.monotonic_s, power.measured_w
-        fresh_cooling_w = self._power_w[list(self.instruments.cooling)]
-        self._cooling_w = np.where(np.isfinite(fresh_cooling_w), fresh_cooling_w, self._cooling_w)
+        cooling = list(self.instruments.cooling)
+        fresh_cooling_w = self._power_w[cooling]
+        cooled = np.isfinite(fresh_cooling_w)
+        self._cooling_w = np.where(cooled, fresh_cooling_w, self._cooling_w)
+        self._cooling_s = np.where(cooled, now_s - snapshot.age_s[cooling], self._cooling_s)
         measured = np.isfinite(measured_w)
         self._last_w = np.where(measured, measured_w, self._last_w)
         known_w = np.where(measured, measured_w, counted_w)
@@ -180,8 +192,13 @@ class Metering:
         if site.may_rise and site.watts is not None:
             self._metered_w = site.watts
         if metered and snapshot.complete:
-            self._learn(know, around, in_flight_s, now_s)
+            # Cooling that is silent is not waited for.
+            cooling_w = np.where(cooled, self._cooling_w, np.nan)
+            drawn = Drawn(measured_w, power.sampled_s, cooling_w, self._cooling_s, know.known_w)
+            self._learn(know, drawn, around, in_flight_s, now_s)
             self._cover.learn(self._power_w, known_w, now_s)
+        else:
+            self._pairing.forget()
         return site
 
     def _most_w(self) -> float:
@@ -206,27 +223,42 @@ class Metering:
                     first, other.reading, around.devices_w, 0.005 * around.most_w, now_s
                 )
 
-    def _learn(self, know: SiteKnowledge, around: Surroundings, in_flight_s: float, now_s: float) -> None:
+    def _learn(
+        self, know: SiteKnowledge, drawn: Drawn, around: Surroundings, in_flight_s: float, now_s: float
+    ) -> None:
         """From a reading of which nothing was learned yet: a figure that repeats says nothing new."""
         record = next(record for record in self.records if record.trusted)
         reading, before = record.reading, self._learned
         if reading is None or record.unsure:
+            self._pairing.forget()
             return
-        raw_w = reading.power_w - know.known_w
         if record.finding is Finding.MOVED:
+            raw_w = reading.power_w - know.known_w
             self.moved_w, self.moved_s = raw_w - (self.uncontrolled_w or 0.0), now_s
             self.residual = self.residual.moved(raw_w)
-        if before is not None and not (reading.is_newer(before) and _says_more(reading, before)):
-            return
-        dt_s = 1.0 if self._learned_s is None else now_s - self._learned_s
-        self._learned, self._learned_s = reading, now_s
-        self._exceeded(reading, around, now_s)
+            self._pairing.forget()
+        if before is None or (reading.is_newer(before) and _says_more(reading, before)):
+            dt_s = 1.0 if self._learned_s is None else now_s - self._learned_s
+            self._learned, self._learned_s = reading, now_s
+            self._exceeded(reading, around, now_s)
+            self._pairing.take(reading, drawn, dt_s, in_flight_s, now_s)
+        hole = self.drawn_w < (1 - _HOLE) * (know.counted_w - self.cooling_w)
+        for pair in self._pairing.pairs(drawn, now_s):
+            self._learn_of(pair, hole=hole)
+
+    def _learn_of(self, pair: Pair, *, hole: bool) -> None:
+        raw_w, dt_s = pair.reading.power_w - pair.known_w, pair.dt_s
+        allowed_w = _APART * abs(pair.reading.power_w)
+        if pair.apart_w > allowed_w:
+            dt_s = min(dt_s, 1.0) * (allowed_w / pair.apart_w) ** 2
+        if hole and self.uncontrolled_w is not None and raw_w < self.uncontrolled_w:
+            dt_s *= _IN_A_HOLE
         self.residual = self.residual.learned(
             raw_w,
             dt_s,
-            in_flight_s,
+            pair.in_flight_s,
             _INNOVATION * self.instruments.contract_w,
-            METER_NOISE * abs(reading.power_w),
+            METER_NOISE * abs(pair.reading.power_w),
         )
 
     def _exceeded(self, reading: Reading, around: Surroundings, now_s: float) -> None:

@@ -298,3 +298,23 @@ def test_nonsense_is_neither_used_nor_lost_sight_of() -> None:
     bench.look()
     assert bench.metering.nonsense.counts[METER] == 0
     assert bench.metering.records[0].doubt is Doubt.JUMPING
+
+
+def test_what_followed_loads_down_that_lost_their_work_is_not_forgotten_until_they_are_back() -> None:
+    bench = known()
+    bench.watts |= {FIRST: 200.0, SECOND: 3_500.0, PDU: 3_700.0}
+    bench.rest_w = 300.0
+    bench.run(120)
+    assert bench.metering.uncontrolled_w is not None
+    assert bench.metering.uncontrolled_w > 500.0
+    bench.watts |= {FIRST: 3_500.0, PDU: 7_000.0}
+    bench.run(120)
+    assert bench.metering.uncontrolled_w == pytest.approx(300.0, abs=20.0)
+
+
+def test_a_rest_that_grows_is_learned_while_loads_are_without_work() -> None:
+    bench = known()
+    bench.watts |= {FIRST: 200.0, SECOND: 3_500.0, PDU: 3_700.0}
+    bench.rest_w = 650.0
+    bench.run(120)
+    assert bench.metering.uncontrolled_w == pytest.approx(650.0, abs=5.0)

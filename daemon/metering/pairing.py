@@ -1,0 +1,117 @@
+"""Meter readings beside what the devices drew at that moment: the two are not read together."""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from daemon.metering.reading import Reading
+from daemon.table.table import Floats
+
+_TOGETHER_S = 1.0
+"""A device that was sampled so little before the meter shows what it drew then."""
+_PATIENCE_S = 2.0
+"""Beyond the slowest poll, how long a reading waits for a device that does not answer."""
+_NOT_MEASURED_S = np.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What was known of the devices when a reading came."""
+
+    load_w: Floats
+    """(loads,): NaN = not measured."""
+    load_s: Floats
+    """(loads,): when the requests of these went out, monotonic."""
+    cooling_w: Floats
+    """(cooling,): as last measured; NaN = never."""
+    cooling_s: Floats
+    known_w: float
+    """Σ of all of it, with loads that are not measured as they count."""
+
+    def since_s(self) -> float:
+        """Every device that is measured was sampled at that time or later; inf = none is measured."""
+        loads_s = np.where(np.isfinite(self.load_w), self.load_s, _NOT_MEASURED_S)
+        cooling_s = np.where(np.isfinite(self.cooling_w), self.cooling_s, _NOT_MEASURED_S)
+        return float(min(loads_s.min(initial=np.inf), cooling_s.min(initial=np.inf)))
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A meter's reading, and what the devices drew then."""
+
+    reading: Reading
+    known_w: float
+    apart_w: float
+    """By how much the loads changed together between their samples before and after the reading: nobody
+    knows when."""
+    dt_s: float
+    """Since the reading before."""
+    in_flight_s: float
+    """Since the last order, when the reading came."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    reading: Reading
+    drawn: Drawn
+    dt_s: float
+    in_flight_s: float
+    until_s: float
+
+
+class Pairing:
+    """Holds readings back until the devices were sampled as well.
+
+    Where everything is polled every second nothing waits. What the loads shed, or the cooling gave up,
+    between their last sample and the meter's is not taken for a change of the uncontrolled load.
+
+    Args:
+        slowest_s: how often the slowest device is polled.
+    """
+
+    def __init__(self, slowest_s: float) -> None:
+        self._wait_s = slowest_s + _PATIENCE_S
+        self._waiting: deque[_Waiting] = deque()
+
+    def take(self, reading: Reading, drawn: Drawn, dt_s: float, in_flight_s: float, now_s: float) -> None:
+        """A new reading has come, and this is what is known of the devices."""
+        self._waiting.append(_Waiting(reading, drawn, dt_s, in_flight_s, now_s + self._wait_s))
+
+    def pairs(self, drawn: Drawn, now_s: float) -> Iterator[Pair]:
+        """Readings that need not wait any longer, in their order; `drawn`: what is known now."""
+        if not self._waiting:
+            return
+        since_s = drawn.since_s()
+        while self._waiting:
+            first = self._waiting[0]
+            if first.reading.sampled_s - _TOGETHER_S > since_s and now_s < first.until_s:
+                return
+            yield _pair(self._waiting.popleft(), drawn)
+
+    def forget(self) -> None:
+        """What waits is of no use any more."""
+        self._waiting.clear()
+
+
+def _pair(waiting: _Waiting, now: Drawn) -> Pair:
+    reading, then = waiting.reading, waiting.drawn
+    if then is now:
+        return Pair(reading, then.known_w, 0.0, waiting.dt_s, waiting.in_flight_s)
+    at_s = reading.sampled_s
+    loads_w = _change_w(then.load_w, then.load_s, now.load_w, now.load_s, at_s)
+    cooling_w = _change_w(then.cooling_w, then.cooling_s, now.cooling_w, now.cooling_s, at_s)
+    straddles = (then.load_s < at_s) & np.isfinite(then.load_w) & np.isfinite(now.load_w)
+    apart_w = abs(float((now.load_w - then.load_w).sum(where=straddles)))
+    known_w = then.known_w + float(loads_w.sum()) + float(cooling_w.sum())
+    return Pair(reading, known_w, apart_w, waiting.dt_s, waiting.in_flight_s)
+
+
+def _change_w(then_w: Floats, then_s: Floats, now_w: Floats, now_s: Floats, at_s: float) -> Floats:
+    """(devices,): how far each had gone by a time from its sample before towards the one after."""
+    again = np.isfinite(then_w) & np.isfinite(now_w) & (now_s > then_s)
+    share = np.zeros(len(again))
+    share[again] = (at_s - then_s[again]) / (now_s[again] - then_s[again])
+    moved_w: Floats = np.where(again, np.clip(share, 0.0, 1.0) * (now_w - then_w), 0.0)
+    return moved_w
