@@ -96,7 +96,10 @@ class SettlementMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.copies)
     @rule(which=st.integers(0, 99))
     def the_store_is_replaced_by_an_old_copy(self, which: int) -> None:
-        self.world.put_back(self.world.copies[which % len(self.world.copies)])
+        """Nobody goes on to a newer copy from there: it knows nothing of what has been told since."""
+        number = which % len(self.world.copies)
+        del self.world.copies[number + 1 :]
+        self.world.put_back(self.world.copies[number])
 
     def teardown(self) -> None:
         try:
