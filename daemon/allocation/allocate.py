@@ -5,7 +5,6 @@ orders, not integrated from the meter's error, so nothing hunts.
 """
 
 from collections.abc import Iterator
-from functools import cached_property
 from itertools import zip_longest
 
 import numpy as np
@@ -137,6 +136,8 @@ class _Allocation(Work):
 
     def shed_ahead(self) -> None:
         """Orders for a lower limit to come, to each load its latency earlier."""
+        if not self._now.ahead:
+            return
         latency_s, lead_s = self._loads.latency_down_s, self._lead_s
         for ahead in self._distinct():
             target_w = self._now.target_w(ahead.limit_w)
@@ -160,9 +161,7 @@ class _Allocation(Work):
     def _distinct(self) -> Iterator[Ahead]:
         """Of the limits to come before which the same loads are due, the last, which is the lowest."""
         steps = self._now.ahead
-        if not steps:
-            return
-        leads_s = np.array(sorted(set(self._lead_s.tolist())))
+        leads_s = np.unique(self._lead_s)
         for one, later in zip_longest(steps, steps[1:]):
             if (
                 later is None
@@ -215,7 +214,7 @@ class _Allocation(Work):
         if room_w <= 0:
             return
         settled_room_w = now.settled_target_w(limit_w) - self._drawing_w()
-        may = self._may_rise(max(room_w, settled_room_w), all_up=self._all_up_w <= now.target_w(limit_w))
+        may = self._may_rise(max(room_w, settled_room_w), all_up=self._look.all_up_w <= now.target_w(limit_w))
         if may is not None:
             ramp_w = now.ceiling_w - now.uncontrolled_w - self._drawing_w()
             rise = Rise(settled_room_w, min(room_w, ramp_w), now.at_once_w)
@@ -239,10 +238,6 @@ class _Allocation(Work):
         if self._now.sparing is not None:
             may &= ~self._now.sparing
         return may if may.any() else None
-
-    @cached_property
-    def _all_up_w(self) -> float:
-        return float(of_each(self._memory.learned_w, self._loads.top).sum())
 
     def plan(self) -> Plan:
         """The result."""

@@ -105,6 +105,11 @@ class Look:
         return float(self.counted_w.sum())
 
     @cached_property
+    def all_up_w(self) -> float:
+        """What they would draw together, all at their highest levels."""
+        return float(of_each(self.memory.learned_w, self.loads.top).sum())
+
+    @cached_property
     def least_step_w(self) -> float:
         """The least that any load would count more one level higher; inf = all are at the top."""
         level, top = self.memory.level, self.loads.top

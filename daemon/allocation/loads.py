@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -25,9 +26,16 @@ def of_each(column: Floats, level: Ints) -> Floats:
 
     A walk over all entries in their order: several times quicker than by two indices.
     """
-    loads, levels = column.shape
-    found: Floats = column.ravel().take(np.arange(loads) * levels + level)
+    found: Floats = column.ravel().take(_starts(*column.shape) + level)
     return found
+
+
+@lru_cache(maxsize=4)
+def _starts(loads: int, levels: int) -> Ints:
+    """(loads,): where the row of each begins among all entries. Asked for some ten times a cycle."""
+    starts = np.arange(loads) * levels
+    starts.setflags(write=False)
+    return starts
 
 
 class Tier(IntEnum):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from daemon.allocation.counting import Look
-from daemon.allocation.loads import Bools, of_each
+from daemon.allocation.loads import Bools
 from daemon.allocation.memory import UNKNOWN, LoadMemory
 from daemon.allocation.situation import Plan
 from daemon.authority.machine import Moment, Verdict
@@ -62,5 +62,5 @@ class Census:
         return cls(
             level=(sleeping, len(loads) - unknown - sleeping - running, running),
             least_w=float(least_w.sum()),
-            most_w=float(of_each(memory.learned_w, loads.top).sum()),
+            most_w=look.all_up_w,
         )
