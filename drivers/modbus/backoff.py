@@ -4,6 +4,8 @@ import random
 
 FIRST_S = 0.5
 MOST_S = 30.0
+SHARED_MOST_S = 5.0
+"""The same where many units hang on one connection: its return brings all of them back, perhaps unlimited."""
 _DOUBLINGS = 10
 """Enough to pass `MOST_S` from `FIRST_S`; bounds the exponent."""
 
@@ -12,7 +14,7 @@ PROBE_AFTER_S = (5.0, 10.0, 30.0, 60.0)
 
 
 class Backoff:
-    """Doubling pauses of 0.5 to 30 s, each shortened by up to a half so that many do not return together."""
+    """Doubling pauses from 0.5 s on, each shortened by up to a half so that many do not return together."""
 
     __slots__ = ("_attempts", "_rng")
 
@@ -20,9 +22,9 @@ class Backoff:
         self._rng = rng
         self._attempts = 0
 
-    def next_s(self) -> float:
+    def next_s(self, most_s: float = MOST_S) -> float:
         """The pause before the next attempt."""
-        pause = min(MOST_S, FIRST_S * 2.0**self._attempts)
+        pause = min(most_s, FIRST_S * 2.0**self._attempts)
         self._attempts = min(self._attempts + 1, _DOUBLINGS)
         return max(FIRST_S, pause * self._rng.uniform(0.5, 1.0))
 
@@ -56,6 +58,10 @@ class Breaker:
     def allows(self, now: float) -> bool:
         """Whether a request may go out now."""
         return not self.is_open or now >= self._probe_at
+
+    def probe_now(self) -> None:
+        """Let the next probe through at once: it may have been its connection that failed."""
+        self._probe_at = 0.0
 
     def failed(self, now: float) -> None:
         """A request, probe or not, was not answered well."""

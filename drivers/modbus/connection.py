@@ -86,6 +86,10 @@ class Connection(ABC):
         """How much haste may be made."""
 
     @abstractmethod
+    def _longest_pause_s(self) -> float:
+        """Between two attempts to connect, at most."""
+
+    @abstractmethod
     def _next(self, now: float) -> None:
         """Requests may go out."""
 
@@ -139,7 +143,7 @@ class Connection(ABC):
         _log.debug("%s: %s", self.name, why)
         now = self._shared.now()
         if self._shared.loop is not None and not self._closed:
-            self.retry_at = now + self._backoff.next_s()
+            self.retry_at = now + self._backoff.next_s(self._longest_pause_s())
             self._shared.went_down(self._index)
         in_flight = self._in_flight()
         self._current, self._others = None, []

@@ -6,6 +6,7 @@ deadlines (`expire`) and reconnects (`connect`).
 
 from collections.abc import Callable, Sequence
 
+from drivers.modbus.backoff import MOST_S, SHARED_MOST_S
 from drivers.modbus.connection import Connection, LinkState
 from drivers.modbus.errors import DeviceExceptionError
 from drivers.modbus.frames import Buffer
@@ -33,7 +34,7 @@ class Link(Connection):
         make_line: what carries its requests.
     """
 
-    __slots__ = ("_lanes", "_outcomes", "_sink", "_swept", "_takes_several", "units")
+    __slots__ = ("_lanes", "_outcomes", "_sink", "_swept", "_takes_several", "_was_down", "units")
 
     def __init__(
         self, name: str, index: int, shared: Shared, outcomes: Outcomes, make_line: Callable[[LineUser], Line]
@@ -46,6 +47,8 @@ class Link(Connection):
         """More than one request may be in flight."""
         self._swept = False
         """A sweep has ended since the last pause."""
+        self._was_down = False
+        """Nobody has answered since the connection was lost."""
 
     # --- what the fleet asks for ----------------------------------------------------------------
 
@@ -141,6 +144,10 @@ class Link(Connection):
                 self._next(now)
                 return
             asker.take(data, start, end)
+        if self._was_down:
+            self._was_down = False
+            for unit in self.units:
+                unit.breaker.probe_now()
         self._go_on(asker, self._outcomes.answered(asker), now)
 
     def failed(self, request: Request, error: Exception) -> None:
@@ -161,6 +168,9 @@ class Link(Connection):
         pace = Pace.of((unit.map for unit in self.units), most_in_flight)
         self._takes_several = pace.in_flight > 1
         return pace
+
+    def _longest_pause_s(self) -> float:
+        return SHARED_MOST_S if len(self.units) > 1 else MOST_S
 
     def _poll(self, unit: PolledUnit, now: float) -> None:
         reading = unit.reading
@@ -273,6 +283,7 @@ class Link(Connection):
         for request in in_flight:
             self._outcomes.end(request.asker, absence, WriteResult.TIMED_OUT, now)
         self._give_up(now)
+        self._was_down = True
         for unit in self.units:
             unit.forgive()
             unit.forget()

@@ -269,3 +269,23 @@ def test_the_tick_that_comes_late_is_told_once() -> None:
             assert fleet.counters()["missed"] == 1
 
     run_virtual(main)
+
+
+@pytest.mark.parametrize("away_s", [20.0, 45.0, 300.0])
+def test_a_gateway_that_was_silent_is_back_with_all_its_units_within_seconds(away_s: float) -> None:
+    async def main(loop: VirtualLoop) -> None:
+        peer, sink = ScriptedPeer(delay_s=0.01), RecordingSink()
+        _, port = await peer.listen()
+        async with running([modbus_device(port, unit) for unit in range(1, 21)], sink):
+            await asyncio.sleep(30.5)
+            peer.answer = lambda _asked: None
+            await asyncio.sleep(away_s)
+            sink.samples.clear()
+            back_s = loop.time()
+            peer.answer = None
+            await asyncio.sleep(12.0)
+        first_s = {row: min(sample.started for sample in sink.of(row)) for row in range(20)}
+        # The longest pause, a connection that is half made, and two sweeps.
+        assert max(first_s.values()) - back_s < 9.0
+
+    run_virtual(main)
