@@ -13,14 +13,8 @@ from daemon.errors import LedgerDamagedError
 from daemon.ledger.beginning import Beginning, begin
 from daemon.ledger.chain import Head, StoredRecord
 from daemon.ledger.epochs import requested
-from daemon.ledger.integrity import (
-    TAIL_AGAIN,
-    Audit,
-    Layout,
-    check_tail,
-    known_damage,
-    remember_damage,
-)
+from daemon.ledger.guard import Guard
+from daemon.ledger.integrity import Layout
 from daemon.ledger.records import EpochReason, RecordError, check_body
 from daemon.ledger.register import Baseline
 from daemon.ledger.retention import prune
@@ -78,13 +72,9 @@ class Ledger:
         self._epochs: tuple[EpochState, ...] = ()
         self._newest: Head | None = None
         """The newest record that was ever seen committed."""
-        self._reopened = store.reopened
-        self._audit = Audit()
+        self._guard = Guard(store, scribe.site, lambda: self.keys)
         self.changed = asyncio.Event()
         """Set when records were appended; whoever delivers them clears it."""
-        self.damage: str | None = None
-        """Which record is not what was signed, if one is: the ledger is not extended until an operator opens
-        a new epoch. What is appended meanwhile is kept unsigned and follows in that epoch."""
 
     @classmethod
     async def open(
@@ -136,14 +126,8 @@ class Ledger:
         if owed and self._changes.signer is None:
             async with self._store.transaction() as tx:
                 await keep_changes(tx, KeyChanges(signer=self.keys[1].kid))
-        known = await known_damage(self._store)
-        if known is not None:
-            self.damage = known.text
-            return
-        try:
-            layout = await check_tail(self._store, newest, self.site, self.keys)
-        except LedgerDamagedError as error:
-            await self._freeze(str(error))
+        layout = await self._guard.inspect(newest)
+        if layout is None:
             return
         if owed:
             await self._change_key()
@@ -163,19 +147,22 @@ class Ledger:
 
     # --- is it what was signed? ---
 
+    @property
+    def damage(self) -> str | None:
+        """Which record is not what was signed, if one is.
+
+        The ledger is not extended until an operator opens a new epoch; what is appended meanwhile is kept
+        unsigned and follows in that epoch.
+        """
+        return self._guard.damage
+
     async def audit(self) -> bool:
         """Verify the next records of the whole ledger, some milliseconds' worth; `False` if it is through.
 
         Raises:
             StoreError: it cannot be read.
         """
-        if self.damage is not None:
-            return False
-        try:
-            return await self._audit.step(self._store, self._epochs, self.site, self.keys)
-        except LedgerDamagedError as error:
-            await self._freeze(str(error))
-            return False
+        return await self._guard.audit(self._epochs)
 
     async def prune(self) -> bool:
         """Delete some receipted records of more than 400 days ago; `True` if there may be more.
@@ -184,13 +171,6 @@ class Ledger:
             StoreError: the disk refused.
         """
         return self.damage is None and await prune(self._store, self._epochs)
-
-    async def _freeze(self, text: str) -> None:
-        """Extend it no more. What memory forgets at a restart the file remembers."""
-        self.damage = text
-        _log.error("the ledger is damaged and is not extended; curtailment goes on", damage=text)
-        async with self._store.transaction() as tx:
-            await remember_damage(tx, text)
 
     async def heed_operator(self) -> None:
         """Open a new epoch if an operator has asked for one.
@@ -202,24 +182,6 @@ class Ledger:
         if request is not None:
             damaged = self.damage is not None
             await self.open_epoch(Beginning(EpochReason.OPERATOR, supersede=damaged, note=request.reason))
-
-    async def _look_again(self, tx: Transaction) -> None:
-        """Before records are appended: is what was committed still there? Asked after the disk has failed.
-
-        Raises:
-            LedgerDamagedError: the tail is not what was signed; nothing is appended now.
-        """
-        reopened = self._store.reopened
-        if reopened == self._reopened:
-            return
-        epochs = await read_epochs(tx)
-        if epochs and self.damage is None:
-            try:
-                await check_tail(tx, epochs[-1], self.site, self.keys, TAIL_AGAIN)
-            except LedgerDamagedError as error:
-                self.damage = str(error)
-                raise
-        self._reopened = reopened
 
     # --- what is there ---
 
@@ -310,9 +272,7 @@ class Ledger:
             StoreError: the disk refused; nothing is written.
         """
         async with self._within(tx) as inner:
-            await self._look_again(inner)
-            if self.damage is not None:
-                await remember_damage(inner, self.damage)
+            await self._guard.look_again(inner)
             if baselines and not await replace_baselines(inner, baselines):
                 return
             if self.damage is not None:
@@ -359,7 +319,7 @@ class Ledger:
             raise LedgerDamagedError(self.damage)
         async with self._store.transaction() as tx:
             head = await self._begin(tx, beginning)
-        self.damage = None
+        self._guard.damage = None
         self.changed.set()
         await self.refresh()
         return head.epoch
