@@ -7,13 +7,13 @@ REBOOT_S = 400
 REBOOT = {"fault": "reboot", "at_s": REBOOT_S, "for_s": 30, "gateways": "gw-*"}
 
 
-def asleep(model: str = "sim-miner") -> ArraySite:
+def asleep(model: str = "sim-miner", disobedient_share: float = 0.0) -> ArraySite:
     """All that can be shed is, a moment before all the gateways reboot."""
     scenario = ScenarioDocument.model_validate(
         {
             "title": "Gateways reboot",
             "plant": PlantTable(
-                miners=60, racks=0, pdus=0, mix={model: 1}, gateways=2, disobedient_share=0.0
+                miners=60, racks=0, pdus=0, mix={model: 1}, gateways=2, disobedient_share=disobedient_share
             ),
             "events": [REBOOT],
         }
@@ -53,4 +53,10 @@ def test_who_boots_for_minutes_is_told_before_it_draws_anything() -> None:
         site.run(1)
         highest_w = max(highest_w, site.plant.model.load_w)
     assert highest_w < 1.1 * asleep_w
+    assert site.judge.violations == []
+
+
+def test_the_second_in_which_the_disobedient_drop_is_judged_by_what_they_drew() -> None:
+    site = asleep(disobedient_share=0.2)
+    site.run(30)
     assert site.judge.violations == []

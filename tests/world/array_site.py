@@ -57,6 +57,7 @@ class ArraySite(PureSite):
         """(loads,): out of reach."""
         self._away_s = np.full(len(self._at), -np.inf)
         """(loads,): when each was last out of reach."""
+        self._last_floor_w = 0.0
         self._place = {devices[row].id: place for place, row in enumerate(self._load_rows)}
         self._place_of = np.full(len(devices), -1)
         self._place_of[self._load_rows] = np.arange(len(self._load_rows))
@@ -170,7 +171,12 @@ class ArraySite(PureSite):
         self._away_s[self._offline] = self.model_s
         unreachable = self._at[self.model_s - self._away_s <= LEEWAY_S]
         shed_w[unreachable] = fleet.draw_w[unreachable]
-        floor_w = float(shed_w.sum()) + model.true_power_w - model.load_w
+        # What jumps, jumps between two steps: the power is of before, the floor of after.
+        before_w, self._last_floor_w = (
+            self._last_floor_w,
+            float(shed_w.sum()) + model.true_power_w - model.load_w,
+        )
+        floor_w = max(before_w, self._last_floor_w)
         now = Second(
             self.now.wall_s,
             model.true_power_w,
