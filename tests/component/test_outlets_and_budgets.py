@@ -62,11 +62,14 @@ def test_a_budget_holds_back_rises_and_never_a_shed(bounded: bool) -> None:  # n
         site.controller.dispatcher = Dispatcher(layout.loads, layout.sleeps, site.fleet, endurance)
     site.quota((0, None))
     site.run(60)
-    full_w, sent = site.plant.model.true_power_w, np.zeros(8, dtype=np.int64)
-    order = site.fleet.order
+    full_w, rises = site.plant.model.true_power_w, np.zeros(8, dtype=np.int64)
+    order, last_w = site.fleet.order, np.full(8, np.inf)
 
     def counted(row: int, watts: float | None) -> None:
-        sent[list(site.layout.loads.rows).index(row)] += 1
+        load = list(site.layout.loads.rows).index(row)
+        now_w = np.inf if watts is None else watts
+        rises[load] += now_w > last_w[load]
+        last_w[load] = now_w
         order(row, watts)
 
     site.fleet.order = counted  # type: ignore[method-assign] # listens in
@@ -76,5 +79,5 @@ def test_a_budget_holds_back_rises_and_never_a_shed(bounded: bool) -> None:  # n
             site.run(40)
             watts = np.mean([watts for _, watts, _ in site.history[-100:]])
             assert watts <= share * full_w
-    # Four writes were saved up; the last shed is free.
-    assert int(sent.max()) <= 5 if bounded else int(sent.max()) >= 10
+    # Four writes were saved up, and two went on the way down; further sheds are free.
+    assert int(rises.max()) <= 2 if bounded else int(rises.max()) >= 5
