@@ -318,3 +318,18 @@ def test_a_rest_that_grows_is_learned_while_loads_are_without_work() -> None:
     bench.rest_w = 650.0
     bench.run(120)
     assert bench.metering.uncontrolled_w == pytest.approx(650.0, abs=5.0)
+
+
+@pytest.mark.parametrize("shown_w", [-7_000.0, 1e9])
+def test_nonsense_of_a_container_that_feeds_the_loads_changes_nothing_about_them(shown_w: float) -> None:
+    """Its profile knows no nameplate: what bounds it is the site's."""
+    bench = known()
+    before_w = bench.metering.uncontrolled_w
+    bench.watts[PDU] = shown_w
+    power = bench.run(30)
+    assert bench.loads_power is not None
+    assert bench.loads_power.measured_w.tolist() == [3_500.0, 3_500.0]
+    assert not bench.loads_power.by_pdu.any()
+    assert bench.metering.uncontrolled_w == pytest.approx(before_w, abs=2.0)
+    assert power.watts == pytest.approx(8_000.0, abs=2.0)
+    assert bench.metering.nonsense.counts[PDU] == 30
