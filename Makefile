@@ -41,12 +41,20 @@ fuzz: $(VENV)/.test
 fuzz-exchange: $(VENV)/.test
 	$(BIN)/python -m tests.world.exchange_fuzz $(ARGS)
 
-# What `make e2e` does of these in small, at full size: half an hour. `make crash CYCLES=100` for a look.
+# What `make e2e` does of these in small, at full size: three quarters of an hour, most of it waiting for the daemons
+# that are killed; `make -j2 crash` on two cores: half an hour. `make crash-kills CYCLES=100` for a look.
 CYCLES ?= 1000
-crash: $(VENV)/.test
+.PHONY: crash-kills crash-settlement crash-disk
+crash: crash-kills crash-settlement crash-disk
+
+crash-kills: $(VENV)/.test
 	rm -rf build/crash
 	$(BIN)/python -m tests.world.killed_daemon build/crash --cycles $(CYCLES)
+
+crash-settlement: $(VENV)/.test
 	SETTLEMENT_EXAMPLES=500 $(BIN)/python -m pytest -n 0 tests/property/test_settlement_machine.py
+
+crash-disk: $(VENV)/.test
 	FAILING_DISK_INTERVAL_S=7200 TORN_LOGS=300 LEDGER_INTERVAL_S=300 $(BIN)/python -m pytest -n 0 \
 	  tests/crash/test_failing_disk.py tests/crash/test_torn_log.py tests/component/test_ledger_of_400_days.py
 
