@@ -1,6 +1,5 @@
 """Kill -9 of the whole daemon with a flaky exchange, in every phase of a record's way to its receipt."""
 
-import asyncio
 import json
 import sys
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from daemon.ledger.records import GapReason
+from tests.world.finished import finished
 
 CYCLES = 50
 """`make crash` does a thousand."""
@@ -15,22 +15,15 @@ EACH = 6
 """Deaths in each phase at least, of the twelve that are aimed at it."""
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(420)
 async def test_nothing_is_lost_or_doubled_whatever_it_was_about(tmp_path: Path) -> None:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "tests.world.killed_daemon", str(tmp_path), "--cycles", str(CYCLES)),
+    ended = await finished(
+        *(sys.executable, "-m", "tests.world.killed_daemon", str(tmp_path), "--cycles", str(CYCLES)),
+        within_s=400,
         cwd=Path(__file__).parents[2],
-        stdout=asyncio.subprocess.PIPE,
     )
-    try:
-        told, _ = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    assert process.returncode == 0
-    found = json.loads(told)
+    assert ended.code == 0, ended.err
+    found = json.loads(ended.out)
     died = found["died"]
     assert sum(died.values()) == CYCLES
     assert min(died[phase] for phase in ("inside", "committed", "sent", "receipt")) >= EACH, died

@@ -37,7 +37,7 @@ OCCURRENCES = (1, 1, 1, 1, 2, 2, 3, 5)
 BEFORE_MIDNIGHT_S = 15
 LIFE_S = 6.0
 """A life that has not died in its phase by then dies of old age."""
-REST_S = 20.0
+REST_S = 60.0
 """What the first and the last life may take until the exchange has everything."""
 WANTED = (Phase.INSIDE, Phase.COMMITTED, Phase.SENT, Phase.RECEIPT)
 
