@@ -55,7 +55,7 @@ crash-settlement: $(VENV)/.test
 	SETTLEMENT_EXAMPLES=500 $(BIN)/python -m pytest -n 0 tests/property/test_settlement_machine.py
 
 crash-disk: $(VENV)/.test
-	FAILING_DISK_INTERVAL_S=7200 TORN_LOGS=300 LEDGER_INTERVAL_S=300 $(BIN)/python -m pytest -n 0 \
+	FAILING_DISK_INTERVAL_S=10800 TORN_LOGS=300 LEDGER_INTERVAL_S=300 $(BIN)/python -m pytest -n 0 \
 	  tests/crash/test_failing_disk.py tests/crash/test_torn_log.py tests/component/test_ledger_of_400_days.py
 
 # The daemon in the hands of its broker, a thousand seeds; `make malicious-broker ARGS="--seeds 20"` for a look.
