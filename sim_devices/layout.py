@@ -24,6 +24,10 @@ WARM_UP_S = 30.0
 HASH_WARM_UP_S = 300.0
 HEADROOM = 1.1
 """A circuit is rated for its nameplate times this."""
+COOLING_PLANTS = ("sim-cooling", "sim-cooling-hall", "sim-cooling-site")
+"""By size."""
+COOLING_SHARE = 0.1
+"""Of the loads' nameplates: what their cooling is built for."""
 METER_ROLES = (Role.SITE_METER, Role.CHECK_METER)
 
 
@@ -152,7 +156,7 @@ def lay_out(
         model.misread(each, lie)
     specs = (
         *(Spec(meter_id, "sim-meter", role) for meter_id, role in zip(meter_ids, METER_ROLES, strict=False)),
-        Spec("cooling", "sim-cooling", Role.COOLING),
+        Spec("cooling", _cooling_for(nameplate_w, profile), Role.COOLING),
         *pdu_specs,
         *load_specs,
     )
@@ -163,6 +167,12 @@ def lay_out(
         nameplate_w,
         tuple(random.Random(f"{seed} offline").sample(ids, round(offline_share * miners))),
     )
+
+
+def _cooling_for(loads_w: float, profile: Callable[[str], Profile]) -> str:
+    """The smallest cooling plant that is built for loads with this nameplate; else the largest."""
+    fits = (name for name in COOLING_PLANTS if profile(name).nameplate_w >= COOLING_SHARE * loads_w)
+    return next(fits, COOLING_PLANTS[-1])
 
 
 class _Halls:

@@ -46,6 +46,8 @@ def test_ships_what_the_simulated_plant_and_the_first_real_meter_need() -> None:
         "sim-pdu",
         "sim-meter",
         "sim-cooling",
+        "sim-cooling-hall",
+        "sim-cooling-site",
         "sim-gpu-rack",
         "schneider-pm5340",
     }

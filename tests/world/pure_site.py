@@ -1,7 +1,7 @@
 """The control core against the plant's physics: no daemon, no messages, no sockets, no waiting."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from daemon.authority.machine import (
@@ -39,8 +39,6 @@ from drivers.quantity import Quantity
 from sim_devices.layout import Layout, lay_out
 
 STEP_S = 0.1
-COOLING = 0.1
-"""Of the loads' nameplates: what the cooling is built for."""
 WALL_S = 1_790_000_000.0
 
 
@@ -84,8 +82,6 @@ def configured(
     plant: Layout, contract_w: int, failsafe_w: int, settle_s: float = 30.0, *, period_s: float = 1.0
 ) -> Config:
     """A configuration for a plant without addresses of any use; `period_s`: of the loads."""
-    cooling = load_profile("sim-cooling")
-    cooling = replace(cooling, nameplate_w=max(cooling.nameplate_w, COOLING * plant.nameplate_w))
     index = {circuit.id for circuit in plant.circuits}
     return Config(
         path=Path("pure"),
@@ -99,7 +95,7 @@ def configured(
         devices=tuple(
             ConfiguredDevice(
                 spec.id,
-                cooling if spec.role is Role.COOLING else load_profile(spec.profile),
+                load_profile(spec.profile),
                 parse_address(f"mqtt:pure/{spec.id}"),
                 Role(spec.role),
                 spec.circuit if spec.circuit in index else None,
