@@ -91,6 +91,9 @@ class _Bus:
     def subscribe(self, topic_filter: str, handler: TopicHandler) -> None:
         self._dispatch.add(topic_filter, handler)
 
+    def unsubscribe(self, topic_filter: str, handler: TopicHandler) -> None:
+        self._dispatch.remove(topic_filter, handler)
+
     def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> bool:
         raise NotImplementedError(topic, payload, qos, retain)
 

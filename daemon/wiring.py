@@ -4,7 +4,7 @@ import asyncio
 import functools
 import math
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import httpx2
 import structlog
 
 from daemon import __version__
-from daemon.authority.machine import KeysTrusted, Moment, Policy, Verdict, start, step
+from daemon.authority.machine import KeysTrusted, LeaseTimed, Moment, Policy, Verdict, start, step
 from daemon.clock import Clock, Entropy
 from daemon.commands.desk import CommandDesk
 from daemon.commands.kept import Kept
@@ -59,9 +59,11 @@ from daemon.table import SiteTable
 from daemon.uplink import Uplink
 from drivers.address import MqttAddress
 from drivers.device import Device
-from drivers.fleet import build_fleet
-from drivers.ports import Fleet, FleetSink, TopicBus
+from drivers.errors import AddressError
+from drivers.fleet import SiteFleet, build_fleet
+from drivers.ports import DeviceTopics, FleetSink
 from drivers.profile import at_once
+from drivers.quantity import Quantity
 from drivers.tls import TlsFiles
 
 STOP_S = 5.0
@@ -147,16 +149,16 @@ class SiteDaemon:
         self._link = outside.link(config, self._will)
         self._lane = lane_of(config, outside)
         devices = devices_of(config)
-        self._table = SiteTable(
-            [device.period_s for device in devices],
-            {row: device.profile.slow_quantities for row, device in enumerate(devices)},
-        )
+        self._table = SiteTable(*columns_of(devices))
         self._fleet = fleet_of(devices, self._table, self._lane, outside.entropy, config.modbus_tls)
         self._table.decode_with(self._fleet)
         self._liveness = Liveness(outside.notifier)
         self._receipted: tuple[tuple[int, int], float] | None = None
         """The newest receipted record seen, and since when; monotonic."""
         self.reloader = Reloader(self._read_config, self.reload, self._liveness, outside.clock)
+        self._tasks: asyncio.TaskGroup | None = None
+        """Of all parts, while it runs."""
+        self._running: list[asyncio.Task[None]] = []
         self._told_state: tuple[Moment, LedgerHead, dict[str, Any]] | None = None
         """Once per cycle and record: many ask."""
 
@@ -298,12 +300,13 @@ class SiteDaemon:
             ExceptionGroup: a part failed in a way that nobody foresaw; the service manager restarts us.
         """
         try:
-            async with asyncio.TaskGroup() as tasks:
-                running = [tasks.create_task(part, name=name) for name, part in self._parts().items()]
+            async with asyncio.TaskGroup() as self._tasks:
+                for name, part in self._parts().items():
+                    self._running.append(self._tasks.create_task(part, name=name))
                 await stop.wait()
                 self._outside.notifier.stopping("stopping")
                 await self._leave()
-                for task in running:
+                for task in self._running:
                     task.cancel()
         finally:
             await self._close()
@@ -341,7 +344,7 @@ class SiteDaemon:
         return await self._outside.read_config(self._config.path)
 
     def reload(self, config: Config) -> None:
-        """Go by another configuration from the next cycle on. Connections stay.
+        """Go by another configuration from now on. What has not changed stays connected and misses no poll.
 
         Raises:
             ConfigurationError: it needs a restart; nothing has changed.
@@ -350,11 +353,36 @@ class SiteDaemon:
         if problems:
             raise ConfigurationError(problems)
         layout, policy, verifier = SiteLayout.of(config), control_policy(config), verifier_of(config)
-        # Nothing from here on waits or fails: the next cycle finds all of it.
+        controller, devices, lane = self._loop.controller, devices_of(config), self._lane
+        heirs = layout.heirs_of(controller.layout)
+        if lane is None:
+            lane = lane_of(config, self._outside)
+        try:
+            self._fleet.go_by(devices, lane)
+        except AddressError as error:
+            raise ConfigurationError([f"{config.path}: devices: {error}"]) from None
+        # Nothing from here on waits or fails.
         self._config = config
-        self._loop.controller.go_by(layout, policy)
+        self._open_lane(lane)
+        self._table.go_by(*columns_of(devices), heirs.rows)
+        controller.go_by(layout, policy, heirs, self._loop.moment())
+        self._samples.go_by([device.id for device in devices])
         self._desk.trust(verifier)
-        self._loop.apply(KeysTrusted(verifier.keys.dispatchers(self._desk.kept.quota)))
+        kept = self._desk.kept
+        for device, exclusion in kept.exclusions.items():
+            self._desk_site.excluded(device, exclusion.reason, exclusion.until)
+        self._loop.apply(KeysTrusted(verifier.keys.dispatchers(kept.quota)))
+        self._loop.apply(LeaseTimed(kept.lease))
+        # Whoever looks from here on sees the new devices, and no figures of the old.
+        self._loop.once()
+
+    def _open_lane(self, lane: DeviceBus | None) -> None:
+        """The first MQTT device has come."""
+        if lane is self._lane or lane is None:
+            return
+        self._lane = lane
+        if self._tasks is not None:
+            self._running.append(self._tasks.create_task(lane.run(), name="lane"))
 
     async def _ask_for_upload(self) -> None:
         self._ledger.changed.set()
@@ -473,6 +501,14 @@ def lane_of(config: Config, outside: Outside) -> DeviceBus | None:
     return outside.lane(config) if over_mqtt else None
 
 
+def columns_of(devices: Sequence[Device]) -> tuple[list[float], dict[int, Collection[Quantity]]]:
+    """Of the site table: how often each is polled, and what of it seldom."""
+    slow: dict[int, Collection[Quantity]] = {
+        row: device.profile.slow_quantities for row, device in enumerate(devices)
+    }
+    return [device.period_s for device in devices], slow
+
+
 def devices_of(config: Config) -> list[Device]:
     """As the drivers know them. What settles has its readings taken together."""
     points = frozenset(SiteLayout.of(config).points)
@@ -490,10 +526,10 @@ def devices_of(config: Config) -> list[Device]:
 def fleet_of(
     devices: Sequence[Device],
     sink: FleetSink,
-    bus: TopicBus | None,
+    bus: DeviceTopics | None,
     entropy: Entropy,
     tls: TlsFiles | None,
-) -> Fleet:
+) -> SiteFleet:
     """The drivers of these devices; what they read goes to `sink`."""
     rng = random.Random(int(entropy.uniform(0, 2**31)))  # noqa: S311 - jitter of back-offs, no secret
     return build_fleet(devices, sink, bus, rng, tls)

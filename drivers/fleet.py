@@ -14,21 +14,61 @@ from drivers.errors import AddressError
 from drivers.modbus.fleet import ModbusFleet
 from drivers.modbus.lines import lines, profile_over
 from drivers.mqtt.fleet import MqttFleet
-from drivers.ports import Fleet, FleetSink, TopicBus
+from drivers.ports import DeviceTopics, Fleet, FleetSink
 from drivers.tls import TlsFiles
 
 
 class SiteFleet:
-    """Several fleets as one; implements `drivers.ports.Fleet`."""
+    """Several fleets as one, without devices before the first `go_by`; implements `drivers.ports.Fleet`.
 
-    def __init__(self, fleets: Sequence[Fleet], by_row: Mapping[int, Fleet]) -> None:
-        self._fleets, self._by_row = fleets, by_row
+    Args:
+        sink: who learns of values and of the outcome of orders.
+        rng: for the jitter of back-offs.
+        tls: for Modbus devices that are reached over TLS.
+
+    Raises:
+        TlsFileError: a file of `tls` cannot be used.
+    """
+
+    def __init__(self, sink: FleetSink, rng: random.Random, tls: TlsFiles | None = None) -> None:
+        self._sink = sink
+        self._modbus = ModbusFleet((), sink, rng, make_line=lines(tls))
+        self._mqtt: MqttFleet | None = None
+        self._fleets: list[Fleet] = [self._modbus]
+        self._by_row: dict[int, Fleet] = {}
+        self._tasks: asyncio.TaskGroup | None = None
+        """While it runs."""
 
     async def run(self) -> None:
         """Run all until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
+        async with asyncio.TaskGroup() as self._tasks:
             for fleet in self._fleets:
-                tasks.create_task(fleet.run(), name=type(fleet).__name__)
+                self._start(self._tasks, fleet)
+
+    def _start(self, tasks: asyncio.TaskGroup, fleet: Fleet) -> None:
+        tasks.create_task(fleet.run(), name=type(fleet).__name__)
+
+    def go_by(self, devices: Sequence[Device], bus: DeviceTopics | None) -> None:
+        """Poll and order these from now on; a device's row is its index. Who stays notices nothing.
+
+        Args:
+            devices: all devices of the site.
+            bus: the site's broker, always the same; may be `None` while no device needs it.
+
+        Raises:
+            AddressError: a device cannot be reached at its address; nothing has changed.
+        """
+        modbus, mqtt = _by_way(devices, bus)
+        self._modbus.go_by(modbus)
+        self._by_row = {row: self._modbus for row, _ in modbus}
+        if self._mqtt is None and mqtt and bus is not None:
+            self._mqtt = MqttFleet((), self._sink, bus)
+            self._fleets.append(self._mqtt)
+            if self._tasks is not None:
+                self._start(self._tasks, self._mqtt)
+        if self._mqtt is not None:
+            self._mqtt.go_by(mqtt)
+            self._by_row |= {row: self._mqtt for row, _ in mqtt}
 
     def order(self, row: int, watts: float | None) -> None:
         self._by_row[row].order(row, watts)
@@ -57,7 +97,7 @@ class SiteFleet:
 def build_fleet(
     devices: Sequence[Device],
     sink: FleetSink,
-    bus: TopicBus | None,
+    bus: DeviceTopics | None,
     rng: random.Random,
     tls: TlsFiles | None = None,
 ) -> SiteFleet:
@@ -74,6 +114,19 @@ def build_fleet(
         AddressError: a device cannot be reached at its address.
         TlsFileError: a file of `tls` cannot be used.
     """
+    fleet = SiteFleet(sink, rng, tls)
+    fleet.go_by(devices, bus)
+    return fleet
+
+
+def _by_way(
+    devices: Sequence[Device], bus: DeviceTopics | None
+) -> tuple[list[tuple[int, Device]], list[tuple[int, Device]]]:
+    """Rows and devices over Modbus, and those over MQTT.
+
+    Raises:
+        AddressError: one cannot be reached at its address.
+    """
     modbus: list[tuple[int, Device]] = []
     mqtt: list[tuple[int, Device]] = []
     for row, device in enumerate(devices):
@@ -87,15 +140,4 @@ def build_fleet(
             mqtt.append((row, device))
         else:
             raise AddressError(f"{device.id}: is reached over MQTT, and there is no broker")
-    fleets: list[Fleet] = []
-    by_row: dict[int, Fleet] = {}
-    if modbus:
-        over_modbus = ModbusFleet(modbus, sink, rng, make_line=lines(tls))
-        fleets.append(over_modbus)
-        by_row.update((row, over_modbus) for row, _ in modbus)
-    if mqtt:
-        assert bus is not None
-        over_mqtt = MqttFleet(mqtt, sink, bus)
-        fleets.append(over_mqtt)
-        by_row.update((row, over_mqtt) for row, _ in mqtt)
-    return SiteFleet(fleets, by_row)
+    return modbus, mqtt

@@ -1,10 +1,14 @@
 """When which device is polled: a fixed grid of slots, prepared once. Pure."""
 
+import heapq
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+_GOLDEN = (math.sqrt(5) - 1) / 2
+"""Multiples of it, without their whole parts, lie far from each other, however many there are."""
 
 
 class PollGrid(Generic[T]):
@@ -16,7 +20,8 @@ class PollGrid(Generic[T]):
 
     def __init__(self, period_s: float, items: Sequence[T], tick_s: float) -> None:
         """Spread `items` evenly over slots no closer together than `tick_s`."""
-        count = max(1, min(len(items), math.floor(period_s / tick_s + 1e-9)))
+        self._most_slots = max(1, math.floor(period_s / tick_s + 1e-9))
+        count = max(1, min(len(items), self._most_slots))
         self._slots: list[list[T]] = [[] for _ in range(count)]
         for index, item in enumerate(items):
             self._slots[index * count // len(items)].append(item)
@@ -29,6 +34,36 @@ class PollGrid(Generic[T]):
         """Lay slot 0 to `now`."""
         self._epoch = now
         self._next = 0
+
+    def lay(self, gone: Collection[T], new: Sequence[T]) -> None:
+        """Take items out and put others in; those that stay keep their times.
+
+        The new ones go where the fewest are; where they are many, between the slots that there were.
+        """
+        for slot in self._slots:
+            # In place: it may have been given out already.
+            slot[:] = [item for item in slot if item not in gone]
+        items = sum(map(len, self._slots)) + len(new)
+        self._divide(min(-(-items // len(self._slots)), self._most_slots // len(self._slots)))
+        emptiest = [(len(slot), index * _GOLDEN % 1.0, index) for index, slot in enumerate(self._slots)]
+        heapq.heapify(emptiest)
+        for item in new:
+            held, spread, index = emptiest[0]
+            self._slots[index].append(item)
+            heapq.heapreplace(emptiest, (held + 1, spread, index))
+
+    def _divide(self, parts: int) -> None:
+        """Make so many slots of each; what was in it stays in the first of them."""
+        if parts <= 1:
+            return
+        slots: list[list[T]] = [[] for _ in range(parts * len(self._slots))]
+        slots[::parts] = self._slots
+        self._slots = slots
+        self._slot_s /= parts
+        self._next *= parts
+
+    def __len__(self) -> int:
+        return sum(map(len, self._slots))
 
     @property
     def next_at(self) -> float:

@@ -118,10 +118,17 @@ TopicHandler = Callable[[str, bytes, bool], None]
 
 
 class TopicBus(Protocol):
-    """A connection to the site's broker, as MQTT devices see it."""
+    """A connection to the site's broker."""
 
     def subscribe(self, topic_filter: str, handler: TopicHandler) -> None:
         """Have `handler` called for every message; survives reconnects."""
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> bool:
         """Queue a message. `False` = there is no connection now and the message is not kept."""
+
+
+class DeviceTopics(TopicBus, Protocol):
+    """The same, as the drivers of devices see it, which come and go."""
+
+    def unsubscribe(self, topic_filter: str, handler: TopicHandler) -> None:
+        """Have a handler that was given to `subscribe` called no more."""

@@ -1,11 +1,12 @@
 """What is remembered of every load between two cycles: orders, obedience, learned power and output."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import numpy as np
 
 from daemon.allocation.loads import Bools, Ints, Loads, of_each
+from daemon.table.carrying import Origin, carried
 from daemon.table.table import Floats
 
 UNKNOWN = -1
@@ -60,6 +61,15 @@ class LoadMemory:
             met=np.zeros(loads.watts.shape, dtype=np.bool_),
             earning=np.ones(count),
         )
+
+    def carried(self, origin: Origin, loads: Loads) -> "LoadMemory":
+        """Of other loads: who goes on from an old one keeps what is known of it."""
+        fresh = LoadMemory.fresh(loads)
+        columns = {
+            each.name: carried(getattr(self, each.name), origin, getattr(fresh, each.name))
+            for each in fields(self)
+        }
+        return LoadMemory(**columns)
 
     @cached_property
     def all_known(self) -> bool:

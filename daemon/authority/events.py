@@ -61,4 +61,12 @@ class KeysTrusted:
     kids: frozenset[str]
 
 
-Event = Tick | QuotaTaken | LeaseSeen | LeaseAccepted | HoldSet | LimitSet | KeysTrusted
+@dataclass(frozen=True, slots=True)
+class LeaseTimed:
+    """A lease may now last for less than when it was accepted."""
+
+    lease: Lease | None
+    """The one that was accepted last."""
+
+
+Event = Tick | QuotaTaken | LeaseSeen | LeaseAccepted | HoldSet | LimitSet | KeysTrusted | LeaseTimed

@@ -14,6 +14,7 @@ from daemon.authority.events import (
     KeysTrusted,
     LeaseAccepted,
     LeaseSeen,
+    LeaseTimed,
     LimitSet,
     QuotaTaken,
     Tick,
@@ -39,6 +40,7 @@ __all__ = [
     "KeysTrusted",
     "LeaseAccepted",
     "LeaseSeen",
+    "LeaseTimed",
     "LimitSet",
     "Moment",
     "Policy",
@@ -76,6 +78,8 @@ def step(authority: Authority, event: Event, now: Moment, policy: Policy) -> Ver
             authority = replace(authority, hold=hold)
         case LimitSet(limit):
             authority = replace(authority, operator_limit=limit)
+        case LeaseTimed(lease):
+            authority = _shortened(authority, lease, now, policy)
         case KeysTrusted(kids):
             authority = _keys_trusted(authority, kids)
         case _:
@@ -120,6 +124,15 @@ def _leased(authority: Authority, lease: Lease, now: Moment, policy: Policy) -> 
     if authority.fresh_until_s is not None:
         until_s = max(until_s, authority.fresh_until_s)
     return replace(authority, fresh_until_s=until_s, causes=authority.causes - {Cause.LEASE})
+
+
+def _shortened(authority: Authority, lease: Lease | None, now: Moment, policy: Policy) -> Authority:
+    """What is fresh already never lasts for longer: that takes another lease."""
+    if authority.fresh_until_s is None or lease is None:
+        return authority
+    left_s = fresh_for_s(lease, policy.lease_timeout_s) - max(now.wall_s - lease.wall_s, 0.0)
+    until_s = min(authority.fresh_until_s, now.monotonic_s + left_s)
+    return replace(authority, fresh_until_s=until_s)
 
 
 def _keys_trusted(authority: Authority, kids: frozenset[str]) -> Authority:

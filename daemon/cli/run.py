@@ -21,7 +21,7 @@ from daemon.standby import open_or_stand_by
 from daemon.store import Store
 from daemon.store.database import connect_file
 from daemon.store.lock import FolderLock
-from daemon.wiring import Outside, lane_over_sockets, link_over_sockets
+from daemon.wiring import Outside, config_off_the_loop, lane_over_sockets, link_over_sockets
 
 _log = structlog.get_logger(__name__)
 
@@ -36,11 +36,21 @@ def run(
     spare_the_search()
     loaded = load_config(config)
     configure_logging()
-    files = OpenFiles(open_files_needed(loaded), raise_open_files())
-    if not files.enough:
-        _log.warning("too few open files for all devices", cure=files.cure)
+    _look_at_open_files(loaded)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(loaded))
+
+
+def _look_at_open_files(config: Config) -> None:
+    files = OpenFiles(open_files_needed(config), raise_open_files())
+    if not files.enough:
+        _log.warning("too few open files for all devices", cure=files.cure)
+
+
+async def _read_again(path: Path) -> Config:
+    config = await config_off_the_loop(path)
+    _look_at_open_files(config)
+    return config
 
 
 async def _serve(config: Config) -> None:
@@ -62,6 +72,7 @@ async def _serve(config: Config) -> None:
         http=_http_client,
         serve_http=True,
         notifier=Notifier.from_environment(),
+        read_config=_read_again,
     )
     try:
         await _run_site(config, outside, stop)

@@ -1,18 +1,16 @@
 """What of a changed configuration a running daemon can go by."""
 
-from dataclasses import replace
+from daemon.config.settings import Config
+from drivers.profile import Role
 
-from daemon.config.settings import Circuit, Config, ConfiguredDevice
-
-_NAMED = 3
-"""Devices named in a message."""
+_SETTLED = {Role.SITE_METER, Role.CIRCUIT_METER}
 _CURE = "restart the service for that (set-points are kept), or take it back"
 
 
 def needs_restart(old: Config, new: Config) -> list[str]:
     """Why a running daemon cannot go by the new configuration, a line each; none = it can.
 
-    Limits, control, prices, trusted keys, the circuits and which device hangs on which can change.
+    Limits, control, prices, trusted keys, circuits and devices can change; what is settled cannot.
     """
     fixed = {
         "site.id": (old.site.id, new.site.id),
@@ -24,34 +22,15 @@ def needs_restart(old: Config, new: Config) -> list[str]:
         "settlement": (old.settlement, new.settlement),
         "modbus.tls": (old.modbus_tls, new.modbus_tls),
         "http.listen": (old.http_listen, new.http_listen),
-        "circuits.meter": (_meters(old.circuits), _meters(new.circuits)),
     }
-    changed = [f"{key}: has changed" for key, (before, after) in fixed.items() if before != after]
-    return [f"{new.path}: {line}; {_CURE}" for line in (*changed, *_devices(old, new))]
+    lines = [f"{key}: has changed" for key, (before, after) in fixed.items() if before != after]
+    before, after = _settled(old), _settled(new)
+    if before != after:
+        names = ", ".join(sorted(before ^ after))
+        lines.append(f"devices: the meters that are settled by have changed ({names})")
+    return [f"{new.path}: {line}; {_CURE}" for line in lines]
 
 
-def _meters(circuits: tuple[Circuit, ...]) -> dict[str, str]:
-    """By circuit, where it has one."""
-    return {circuit.id: circuit.meter for circuit in circuits if circuit.meter is not None}
-
-
-def _devices(old: Config, new: Config) -> list[str]:
-    before = {device.id: _lasting(device) for device in old.devices}
-    after = {device.id: _lasting(device) for device in new.devices}
-    lines = []
-    for what, names in (
-        ("added", [name for name in after if name not in before]),
-        ("removed", [name for name in before if name not in after]),
-        ("changed", [name for name, device in after.items() if before.get(name, device) != device]),
-    ):
-        if names:
-            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-            lines.append(f"devices: {', '.join(names[:_NAMED])}{more} were {what}")
-    if not lines and list(before) != list(after):
-        lines.append("devices: are in another order")
-    return lines
-
-
-def _lasting(device: ConfiguredDevice) -> ConfiguredDevice:
-    """A device but for the circuit that it hangs on."""
-    return replace(device, circuit=None)
+def _settled(config: Config) -> set[str]:
+    """Ids of the meters whose energy goes into the ledger."""
+    return {device.id for device in config.devices if device.role in _SETTLED}

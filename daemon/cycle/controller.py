@@ -6,7 +6,7 @@ from daemon.allocation.allocate import allocate
 from daemon.allocation.counting import Look
 from daemon.allocation.learning import adopted, observed
 from daemon.allocation.loads import of_each
-from daemon.allocation.memory import LoadMemory, ordered
+from daemon.allocation.memory import UNKNOWN, LoadMemory, ordered
 from daemon.allocation.situation import Plan, Situation
 from daemon.authority.machine import Authority, Event, Moment, Tick, Verdict, step
 from daemon.cycle.layout import SiteLayout
@@ -18,6 +18,7 @@ from daemon.dispatch.reversion import shares_w
 from daemon.metering.measuring import LoadPower, Metering
 from daemon.metering.site_power import SitePower
 from daemon.table import SiteTable, Snapshot
+from daemon.table.carrying import Heirs, carried
 from daemon.table.snapshot import REASON_CODE
 from daemon.table.table import Floats
 from drivers.ports import Absence, Fleet
@@ -57,6 +58,7 @@ class Controller:
         self.metering = Metering(layout.instruments, layout.loads, uncontrolled_w)
         self.regulation = Regulation(layout, policy, self.metering, now)
         self._table = table
+        self._fleet = fleet
         self._started_s = now.monotonic_s
         self._planned_from_s: float | None = None
         self._power: SitePower | None = None
@@ -70,11 +72,30 @@ class Controller:
         """The state of authority as last judged."""
         return self.verdict.authority
 
-    def go_by(self, layout: SiteLayout, policy: ControlPolicy) -> None:
-        """Go by other limits, prices and circuits from the next cycle on; the devices are the same."""
+    def go_by(self, layout: SiteLayout, policy: ControlPolicy, heirs: Heirs, now: Moment) -> None:
+        """Go by other limits and devices from the next cycle on.
+
+        Args:
+            layout: in place of the one before.
+            policy: likewise.
+            heirs: who of the new goes on from whom of the old.
+            now: both clocks.
+        """
+        counted_w = (
+            self.memory.learned_w.max(axis=1, initial=0.0) if self._look is None else self._look.counted_w
+        )
+        dispatcher, outlets, metering, loads = self.dispatcher, self.outlets, self.metering, layout.loads
         self.layout, self.policy = layout, policy
-        self.regulation.go_by(policy)
-        self.metering.go_by(layout.instruments)
+        self.memory = self.memory.carried(heirs.loads, loads)
+        self.dispatcher = Dispatcher(loads, layout.sleeps, self._fleet, layout.endurance)
+        self.dispatcher.take_over(dispatcher, heirs.loads)
+        self.outlets = Outlets(loads, layout.sockets, self._fleet)
+        self.outlets.take_over(outlets, heirs.loads)
+        self.metering = Metering(layout.instruments, loads)
+        self.metering.take_over(metering, heirs, counted_w, now.monotonic_s)
+        self.regulation.go_by(layout, policy, self.metering)
+        never = np.full(len(loads), -np.inf)
+        self.excluded_until = carried(self.excluded_until, heirs.loads, never)
         # What was worked out with the old layout is worked out anew.
         self._look = self._census = self._shares = None
 
@@ -96,6 +117,7 @@ class Controller:
         self.dispatcher.take(snapshot.outcomes)
         seen = self.metering.loads(snapshot, self._expected_w(now))
         look = self._seen(snapshot, seen, now)
+        self.metering.joining.look(look.counted_w, self.memory.level != UNKNOWN)
         in_flight_s = now.monotonic_s - self.dispatcher.last_sent_s
         power = self._power = self.metering.site(snapshot, seen, look.counted_w, in_flight_s)
 
@@ -104,7 +126,8 @@ class Controller:
             if self._planned_from_s is None:
                 self._planned_from_s = now.monotonic_s
             sparing = self.dispatcher.sparing(now.monotonic_s)
-            situation = self.regulation.situation(self.verdict, look, self.excluded, power, now, sparing)
+            kept = self.excluded | self.metering.joining.new
+            situation = self.regulation.situation(self.verdict, look, kept, power, now, sparing)
             plan = allocate(situation, look, self.layout.circuits)
             orders = self._order(plan, look, seen.setpoint_w)
             self._switch(plan, look, snapshot)

@@ -29,7 +29,6 @@ class DeskSite:
         loop.on_result.append(self._restarting.look)
         self._state = state
         self._controller = loop.controller
-        self._load = {int(row): index for index, row in enumerate(loop.controller.layout.loads.rows)}
 
     def clock_trusted(self) -> bool:
         return self._controller.authority.clock.trusted
@@ -77,8 +76,7 @@ class DeskSite:
         self._exclude(device, until=-np.inf)
 
     def _exclude(self, device: str, *, until: float) -> None:
-        row = self._controller.layout.row_of(device)
-        index = None if row is None else self._load.get(row)
+        index = self._controller.layout.load_of(device)
         if index is not None:
             self._controller.excluded_until[index] = until
             self._loop.again()

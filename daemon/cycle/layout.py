@@ -12,7 +12,9 @@ from daemon.config import Config, ConfiguredDevice, Tier
 from daemon.dispatch import Endurance
 from daemon.dispatch.outlets import Sockets
 from daemon.metering.instruments import Instruments
+from daemon.table.carrying import BEGINS, Heirs, among
 from drivers.profile import OutputKind, Profile, Role
+from drivers.sameness import Sameness
 
 _HOURS = 24
 
@@ -35,6 +37,41 @@ class SiteLayout:
     """What the loads' set-points bear, and how long they hold."""
     sockets: Sockets
     """Where loads may be switched off at their outlets."""
+
+    def heirs_of(self, before: "SiteLayout") -> Heirs:
+        """Who of these devices goes on from whom of another layout."""
+        same = Sameness()
+        places = {device.id: row for row, device in enumerate(before.devices)}
+        settled, were_settled = frozenset(self.points), frozenset(before.points)
+        devices = np.full(len(self.devices), BEGINS, dtype=np.int64)
+        rows = devices.copy()
+        for row, device in enumerate(self.devices):
+            old = places.get(device.id, BEGINS)
+            if old == BEGINS or device.role is not before.devices[old].role:
+                continue
+            was = before.devices[old]
+            # What is settled is swept in another way.
+            if not same.profiles(was.profile, device.profile) or (row in settled) is not (
+                old in were_settled
+            ):
+                continue
+            devices[row] = old
+            if (was.address, was.period_s) == (device.address, device.period_s):
+                rows[row] = old
+        loads = among(devices, self.loads.rows, before.loads.rows)
+        cooling = among(devices, self.instruments.cooling_rows, before.instruments.cooling_rows)
+        stay = all(
+            len(mine) == len(theirs) and not (mine == BEGINS).any()
+            for mine, theirs in ((loads, before.loads.rows), (cooling, before.instruments.cooling))
+        )
+        return Heirs(rows, devices, loads, stay)
+
+    def load_of(self, device: str) -> int | None:
+        """A load's index by the device's id; `None` = there is no such load."""
+        row = self.row_of(device)
+        if row is None:
+            return None
+        return next((int(index) for index in np.flatnonzero(self.loads.rows == row)), None)
 
     def row_of(self, device: str) -> int | None:
         """A device's row by its id."""

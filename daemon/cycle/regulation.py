@@ -47,25 +47,24 @@ class Regulation:
     """Turns a verdict and what is measured into the situation that an allocation starts from."""
 
     def __init__(self, layout: SiteLayout, policy: ControlPolicy, metering: Metering, now: Moment) -> None:
-        self.largest_step_w = float(np.diff(layout.loads.watts, axis=1).max(initial=0.0))
-        """Of a single load."""
-        self._full_w = float(layout.loads.watts.max(axis=1, initial=0.0).sum())
+        self.go_by(layout, policy, metering)
         self.limit_changed_s = now.monotonic_s
         """When the limit in force last changed, monotonic."""
         self.settle_until_s = -np.inf
         """Until then a limit that came unannounced may be met; monotonic."""
-        self._policy = policy
-        self._metering = metering
-        self._horizon_s = longest_lead_s(layout.loads) + _AHEAD_S
         self._following = Following()
         self._ceiling_w = 0.0
         self._planned_s: float | None = None
         self._room_since_s: float | None = None
         self._quota_taken_s = -np.inf
 
-    def go_by(self, policy: ControlPolicy) -> None:
-        """Go by another policy from now on."""
-        self._policy = policy
+    def go_by(self, layout: SiteLayout, policy: ControlPolicy, metering: Metering) -> None:
+        """Go by these from now on."""
+        self.largest_step_w = float(np.diff(layout.loads.watts, axis=1).max(initial=0.0))
+        """Of a single load."""
+        self._full_w = float(layout.loads.watts.max(axis=1, initial=0.0).sum())
+        self._horizon_s = longest_lead_s(layout.loads) + _AHEAD_S
+        self._policy, self._metering = policy, metering
 
     def told(self, before: Verdict, after: Verdict, event: object, now: Moment) -> None:
         """Somebody with authority has spoken."""
@@ -94,8 +93,9 @@ class Regulation:
 
     @property
     def uncontrolled_w(self) -> float:
-        """What nobody controls, and the cooling."""
-        return (self._metering.uncontrolled_w or 0.0) + self._metering.cooling_w
+        """What nobody controls, and the cooling, but for what counts among the loads already."""
+        metering = self._metering
+        return (metering.uncontrolled_w or 0.0) + metering.cooling_w - metering.joining.watts
 
     def situation(
         self,
@@ -115,7 +115,11 @@ class Regulation:
         )
         self._planned_s = now_s
         cooling_w = self._metering.cooling_w if self._metering.cooling_known else None
-        self._following = self._following.looked(cooling_w, self._metering.drawn_w, self._full_w, now_s)
+        if self._metering.joining.lasts:
+            # It was learned of other loads. The new ones are cooled already.
+            self._following = Following()
+        else:
+            self._following = self._following.looked(cooling_w, self._metering.drawn_w, self._full_w, now_s)
         return self._situation(
             limit_w,
             look,
@@ -179,7 +183,7 @@ class Regulation:
     def _may_rise(self, authority: Authority, power: SitePower, now: Moment) -> bool:
         """Nothing rises on silence, on a doubtful meter, or before the site's own delay."""
         commanded = authority.state in {State.CONTROLLED, State.LIMITED}
-        if not (commanded and power.may_rise):
+        if not (commanded and power.may_rise and not self._metering.joining.lasts):
             self._room_since_s = None
             return False
         if self._room_since_s is None:

@@ -3,6 +3,7 @@
 import numpy as np
 
 from daemon.allocation.loads import Bools, Ints
+from daemon.table.carrying import Origin, carry
 from daemon.table.table import Floats
 
 _DAY_S = 86_400.0
@@ -27,6 +28,12 @@ class WriteBudget:
         self._left = self._most.copy()
         self._counted_s: float | None = None
         self._none = np.zeros(len(per_day), dtype=np.bool_)
+
+    def take_over(self, before: "WriteBudget", origin: Origin) -> None:
+        """Go on with what those who were there already have left."""
+        carry(before, self, ("_left",), origin)
+        np.minimum(self._left, self._most, out=self._left)
+        self._counted_s = before._counted_s  # noqa: SLF001  of the same class
 
     def spent(self, now_s: float) -> Bools:
         """(loads,): those that are written to only to shed."""

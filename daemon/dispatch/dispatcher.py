@@ -9,6 +9,7 @@ from daemon.allocation.loads import Bools, Ints, Loads, of_each
 from daemon.allocation.memory import LoadMemory
 from daemon.dispatch.budget import WriteBudget
 from daemon.dispatch.reversion import ReversionTimers
+from daemon.table.carrying import Origin, carry
 from daemon.table.table import Floats, WriteOutcome
 from drivers.ports import Fleet, WriteResult
 
@@ -86,6 +87,13 @@ class Dispatcher:
         self._timers = ReversionTimers(loads, endurance.reverts_after_s, fleet)
         self.writes = 0
         """Set-points handed to the fleet so far."""
+
+    def take_over(self, before: "Dispatcher", origin: Origin) -> None:
+        """Go on with the orders of the loads that were there already."""
+        carry(before, self, ("_sent_s", "_tries", "_unwritten", "_differed", "_gone"), origin)
+        self._budget.take_over(before._budget, origin)  # noqa: SLF001  of the same class
+        self._timers.take_over(before._timers, origin)  # noqa: SLF001  of the same class
+        self._last_sent_s, self.writes = before.last_sent_s, before.writes
 
     @property
     def last_sent_s(self) -> float:

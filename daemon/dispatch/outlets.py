@@ -16,6 +16,7 @@ from daemon.allocation.loads import Bools, Ints, Loads
 from daemon.allocation.memory import LoadMemory, tolerated_w
 from daemon.allocation.situation import Plan
 from daemon.table import Snapshot
+from daemon.table.carrying import Origin, carry
 from daemon.table.table import Floats
 from drivers.ports import Fleet
 from drivers.quantity import Quantity
@@ -62,6 +63,12 @@ class Outlets:
         self._drew_w = np.zeros(count)
         self._pdu_w = np.full(count, np.nan)
         """What the PDU drew before."""
+
+    def take_over(self, before: "Outlets", origin: Origin) -> None:
+        """Go on with what the loads that were there already are at; one without an outlet now is on."""
+        carry(before, self, ("off", "dead", "_off_s", "_sent_s", "_drew_w", "_pdu_w"), origin)
+        self.off &= self._sockets.row >= 0
+        self.dead &= self.off
 
     def resume(self, those: Iterable[int]) -> None:
         """As an earlier run left them: off, and seen to be."""

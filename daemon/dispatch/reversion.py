@@ -3,6 +3,7 @@
 import numpy as np
 
 from daemon.allocation.loads import Ints, Loads
+from daemon.table.carrying import Origin, among, carried
 from daemon.table.table import Floats
 from drivers.ports import Fleet
 
@@ -20,6 +21,11 @@ class ReversionTimers:
         self._those = np.flatnonzero(np.isfinite(after_s))
         self._every_s = _FEED * after_s[self._those]
         self._fed_s = np.full(len(self._those), -np.inf)
+
+    def take_over(self, before: "ReversionTimers", origin: Origin) -> None:
+        """Go on with the times of those who were there already."""
+        mine = among(origin, self._those, before._those)  # noqa: SLF001  of the same class
+        self._fed_s = carried(before._fed_s, mine, self._fed_s)  # noqa: SLF001  of the same class
 
     def due(self, now_s: float) -> Ints:
         """Indices of the loads whose order is to be written again, right as it is; the next time is set."""

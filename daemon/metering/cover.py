@@ -7,6 +7,7 @@ import numpy as np
 from daemon.allocation.loads import Bools
 from daemon.metering.feeds import Feeds
 from daemon.metering.instruments import CircuitMeter
+from daemon.table.carrying import Origin, carry
 from daemon.table.table import Floats
 
 ENOUGH = 0.9
@@ -39,6 +40,11 @@ class CoverWatch:
         self._nameplate_w = nameplate_w
         self._beyond_w = np.full(len(circuit_meters), np.nan)
         self._learned_s = -np.inf
+
+    def take_over(self, before: "CoverWatch", meters: Origin) -> None:
+        """Go on with what was learned with the circuits' meters that are where they were."""
+        carry(before, self, ("_beyond_w",), meters)
+        self._learned_s = before._learned_s  # noqa: SLF001  of the same class
 
     def learn(self, power_w: Floats, known_w: Floats, now_s: float) -> None:
         """While the site meter is trusted; `power_w` by row, `known_w` by load."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from daemon.allocation.loads import Bools, Ints
+from daemon.table.carrying import Origin, carry
 from daemon.table.table import Floats
 
 STANDS_OUT = 0.12
@@ -82,6 +83,12 @@ class FeedWatch:
         self._lies_s = np.full(loads, np.inf)
         self._suspects = False
         self._differs_s = np.full(len(feeds), np.inf)
+
+    def take_over(self, before: "FeedWatch", loads: Origin, pdus: Origin) -> None:
+        """Go on with what was found out of those who were there already."""
+        carry(before, self, ("factor", "_lies_s"), loads)
+        carry(before, self, ("_differs_s",), pdus)
+        self._suspects = bool(np.isfinite(self._lies_s).any())
 
     @property
     def lying(self) -> Ints:

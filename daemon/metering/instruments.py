@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from daemon.allocation.loads import Bools
+from daemon.allocation.loads import Bools, Ints
 from daemon.config import Circuit, ConfiguredDevice
 from daemon.metering.feeds import Feeds
 from daemon.metering.reading import Resolution
@@ -55,6 +55,21 @@ class Instruments:
     contract_w: float
     slowest_s: float
     """The longest polling period among meters, loads and cooling."""
+
+    @property
+    def meter_rows(self) -> Ints:
+        """(site meters,): their rows."""
+        return np.array([meter.row for meter in self.meters], dtype=np.int64)
+
+    @property
+    def circuit_rows(self) -> Ints:
+        """(circuit meters,): their rows."""
+        return np.array([meter.row for meter in self.circuit_meters], dtype=np.int64)
+
+    @property
+    def cooling_rows(self) -> Ints:
+        """(cooling,): their rows."""
+        return np.array(self.cooling, dtype=np.int64)
 
     @classmethod
     def of(

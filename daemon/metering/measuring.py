@@ -1,6 +1,6 @@
 """What a site draws, cycle by cycle: its loads, its meters, and what nobody controls."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -10,6 +10,7 @@ from daemon.metering.cover import Cover, CoverWatch
 from daemon.metering.disagreement import Disagreement
 from daemon.metering.feeds import FeedWatch
 from daemon.metering.instruments import Instruments
+from daemon.metering.joining import LASTS_S, Joining
 from daemon.metering.jump import Finding
 from daemon.metering.meter_judge import MeterRecord, judged
 from daemon.metering.nonsense import Believable, NonsenseCounter
@@ -18,6 +19,7 @@ from daemon.metering.reading import Reading, Surroundings
 from daemon.metering.residual import Residual
 from daemon.metering.site_power import SiteKnowledge, SitePower, measure_site
 from daemon.table import Snapshot
+from daemon.table.carrying import BEGINS, Heirs, among, carry
 from daemon.table.table import Floats
 from drivers.quantity import Quantity
 
@@ -32,6 +34,8 @@ _IN_A_HOLE = 0.05
 """Until they do, a smaller rest is believed so slowly: what followed them down follows them back."""
 _LAG_S = 3.0
 """Besides the slowest poll, what it takes a change to be seen everywhere."""
+_AT_REST_S = 4.0
+"""After the last order: loads and meter show the same again."""
 _OVER_CONTRACT = 1.25
 _OVER_NAMEPLATES = 1.2
 """A site may exceed contract and nameplates by this before a meter that says so is disbelieved."""
@@ -89,6 +93,7 @@ class Metering:
         """By how much the uncontrolled load last changed at once."""
         self.moved_s = -np.inf
         """When that was, monotonic."""
+        self.joining = Joining(np.zeros(len(loads), dtype=np.bool_))
         self.excess_w = 0.0
         """By how much the devices' own figures exceed the meter's; 0 = they do not."""
         self._excess_s: float | None = None
@@ -106,10 +111,39 @@ class Metering:
         self._learned: Reading | None = None
         self._learned_s: float | None = None
 
-    def go_by(self, instruments: Instruments) -> None:
-        """Go by other limits from now on; the instruments are the same."""
-        self.instruments = instruments
-        self._believable = _believable(instruments)
+    def take_over(self, before: "Metering", heirs: Heirs, counted_w: Floats, now_s: float) -> None:
+        """Go on with what is known of the instruments and loads that were there already.
+
+        Args:
+            before: of the old layout.
+            heirs: who goes on from whom.
+            counted_w: (old loads,) what each counted at.
+            now_s: monotonic.
+        """
+        mine, theirs, devices = self.instruments, before.instruments, heirs.devices
+        self.feeds.take_over(before.feeds, heirs.loads, among(devices, mine.feeds.rows, theirs.feeds.rows))
+        self.nonsense.take_over(before.nonsense, devices)
+        circuits = among(devices, mine.circuit_rows, theirs.circuit_rows)
+        self._cover.take_over(before._cover, circuits)  # noqa: SLF001  of the same class
+        meters = among(devices, mine.meter_rows, theirs.meter_rows).tolist()
+        self.records = [MeterRecord() if old == BEGINS else before.records[old] for old in meters]
+        if meters[:1] == [0]:
+            self.disagreements = [
+                Disagreement() if old == BEGINS else replace(before.disagreements[old - 1], agreed_w=None)
+                for old in meters[1:]
+            ]
+        cooling = among(devices, mine.cooling_rows, theirs.cooling_rows)
+        carry(before, self, ("_cooling_w", "_cooling_s"), cooling)
+        stays = np.zeros(len(counted_w), dtype=np.bool_)
+        stays[heirs.loads[heirs.loads != BEGINS]] = True
+        gone_w = float(np.fmax(counted_w, before._last_w)[~stays].sum())  # noqa: SLF001  of the same class
+        carry(before, self, ("_last_w",), heirs.loads)
+        self._metered_w, self.drawn_w = before._metered_w, before.drawn_w  # noqa: SLF001  of the same class
+        self.moved_w, self.moved_s = before.moved_w, before.moved_s
+        # What those who have gone draw is controlled no more, whatever it is.
+        self.residual = before.residual.more(gone_w + before.cooling_w - self.cooling_w)
+        until_s = now_s + LASTS_S + 2 * mine.slowest_s
+        self.joining = before.joining.carried(heirs.loads, -np.inf if heirs.all_stay else until_s)
 
     @property
     def cooling_w(self) -> float:
@@ -199,6 +233,9 @@ class Metering:
             self._cover.learn(self._power_w, known_w, now_s)
         else:
             self._pairing.forget()
+        if self.joining.lasts and now_s >= self.joining.until_s:
+            self.residual = self.residual.more(-self.joining.watts)
+            self.joining.end()
         return site
 
     def _most_w(self) -> float:
@@ -212,6 +249,9 @@ class Metering:
     def _judge(self, snapshot: Snapshot, around: Surroundings) -> None:
         now_s = snapshot.monotonic_s
         register_age_s = snapshot.age_of(Quantity.ENERGY_IMPORT)
+        if self.joining.lasts:
+            # Who came or went has changed what the devices draw together, and nothing about the meters.
+            self.records = [record.begun_anew() for record in self.records]
         for index, meter in enumerate(self.instruments.meters):
             reading = _reading(snapshot, meter.row, float(register_age_s[meter.row]))
             resolution = meter.resolution(reading.power_w, reading.register_wh)
@@ -249,6 +289,10 @@ class Metering:
     def _learn_of(self, pair: Pair, *, hole: bool) -> None:
         raw_w, dt_s = pair.reading.power_w - pair.known_w, pair.dt_s
         allowed_w = _APART * abs(pair.reading.power_w)
+        if self.joining.lasts and pair.apart_w <= allowed_w and pair.in_flight_s >= _AT_REST_S:
+            self.residual = self.residual.moved(raw_w)
+            self.joining.end()
+            return
         if pair.apart_w > allowed_w:
             dt_s = min(dt_s, 1.0) * (allowed_w / pair.apart_w) ** 2
         if hole and self.uncontrolled_w is not None and raw_w < self.uncontrolled_w:

@@ -50,6 +50,13 @@ class MeterRecord:
     good_s: float | None = None
     """Monotonic: since when its readings have been fresh and beyond suspicion; `None` = they are not."""
 
+    def begun_anew(self) -> "MeterRecord":
+        """What it showed beside the devices says nothing any more, for there are others; a doubt stays."""
+        if self.doubt is not None:
+            return self
+        standstill = replace(self.standstill, baseline_w=None, away_s=None)
+        return replace(self, jump=JumpWatch(), standstill=standstill, finding=Finding.EXPLAINED)
+
     @property
     def trusted(self) -> bool:
         """Whether the loop may be closed on its power."""

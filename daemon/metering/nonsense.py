@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from daemon.table.carrying import Origin, carry
 from daemon.table.table import Floats
 
 _BELOW_W = 5.0
@@ -45,6 +46,10 @@ class NonsenseCounter:
         self.now = np.zeros(rows, dtype=np.bool_)
         """(devices,): the last value was nonsense."""
         self._counted_s = np.full(rows, -np.inf)
+
+    def take_over(self, before: "NonsenseCounter", devices: Origin) -> None:
+        """Go on counting for those who were there already."""
+        carry(before, self, ("counts", "now", "_counted_s"), devices)
 
     def take(self, said_w: Floats, used_w: Floats, sampled_s: Floats) -> None:
         """One look: what the devices said, what of it is used, and when it was asked for."""

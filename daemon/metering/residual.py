@@ -1,6 +1,6 @@
 """What the meter sees beyond the devices that are measured: the only integral in the loop."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -56,6 +56,12 @@ class Residual:
         else:
             variance_w2 += min(1.0, dt_s / UNCONTROLLED_S) * (innovation_w**2 - variance_w2)
         return Residual(max(self.uncontrolled_w + share * innovation_w, 0.0), variance_w2, seen_s)
+
+    def more(self, watts: float) -> "Residual":
+        """After something that was measured has become uncontrolled; less for the other way round."""
+        if self.uncontrolled_w is None:
+            return self
+        return replace(self, uncontrolled_w=max(self.uncontrolled_w + watts, 0.0))
 
     def moved(self, raw_w: float) -> "Residual":
         """After the uncontrolled load was found to have changed at once: it is where it is now."""

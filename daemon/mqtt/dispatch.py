@@ -54,6 +54,19 @@ class Dispatch:
         self.filters[topic_filter] = None
         return not known
 
+    def remove(self, topic_filter: str, handler: TopicHandler) -> bool:
+        """Whether nobody is left who was added with this filter."""
+        *above, last = topic_filter.split("/")
+        level = self._root
+        for name in above:
+            level = level.below[name]
+        left = level.rest if last == "#" else level.below[last].here
+        left.remove(handler)
+        self._routes.clear()
+        if not left:
+            del self.filters[topic_filter]
+        return not left
+
     def route(self, topic: bytes) -> Route | None:
         """Who hears a topic; `None` = nobody.
 

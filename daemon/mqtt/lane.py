@@ -54,13 +54,15 @@ class _Session:
     ready: bool = False
     in_flight: set[int] = field(default_factory=set)
     subscribing: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    unsubscribing: set[int] = field(default_factory=set)
     last_id: int = 0
 
     def next_id(self) -> int:
         """A packet id that is not in use."""
         while True:
             self.last_id = self.last_id % 0xFFFF + 1
-            if self.last_id not in self.in_flight and self.last_id not in self.subscribing:
+            taken = self.in_flight, self.subscribing, self.unsubscribing
+            if not any(self.last_id in those for those in taken):
                 return self.last_id
 
     @property
@@ -132,6 +134,17 @@ class DeviceLane:
             if not self._unsubscribed:
                 asyncio.get_running_loop().call_soon(self._subscribe_new)
             self._unsubscribed.append(topic_filter)
+
+    def unsubscribe(self, topic_filter: str, handler: TopicHandler) -> None:
+        if not self._dispatch.remove(topic_filter, handler):
+            return
+        session = self._session
+        if topic_filter in self._unsubscribed:
+            self._unsubscribed.remove(topic_filter)
+        elif session is not None and session.ready:
+            packet_id = session.next_id()
+            session.unsubscribing.add(packet_id)
+            session.send(packets.unsubscribe(session.version, packet_id, [topic_filter]))
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> bool:
         session = self._session
@@ -281,6 +294,8 @@ class DeviceLane:
                 session.accepted.set_result(packets.read_connack(session.version, body))
             case Kind.SUBACK if session.ready:
                 self._subscribed(session, *packets.read_suback(session.version, body))
+            case Kind.UNSUBACK if session.ready:
+                session.unsubscribing.discard(packets.read_unsuback(body))
             case Kind.PUBACK if session.ready:
                 self._acknowledged(session, *packets.read_puback(body))
             case Kind.PINGRESP:

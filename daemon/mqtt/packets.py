@@ -32,6 +32,8 @@ class Kind(IntEnum):
     PUBACK = 4
     SUBSCRIBE = 8
     SUBACK = 9
+    UNSUBSCRIBE = 10
+    UNSUBACK = 11
     PINGREQ = 12
     PINGRESP = 13
     DISCONNECT = 14
@@ -97,6 +99,13 @@ def subscribe(version: Version, packet_id: int, filters: Sequence[str]) -> bytes
     return _packet(Kind.SUBSCRIBE << 4 | 2, struct.pack(">H", packet_id) + properties + topics)
 
 
+def unsubscribe(version: Version, packet_id: int, filters: Sequence[str]) -> bytes:
+    """UNSUBSCRIBE: the filters' messages are wanted no more (3.10)."""
+    properties = b"\0" if version is Version.V5 else b""
+    topics = b"".join(_text(topic_filter) for topic_filter in filters)
+    return _packet(Kind.UNSUBSCRIBE << 4 | 2, struct.pack(">H", packet_id) + properties + topics)
+
+
 def publish(version: Version, topic: str, payload: bytes, *, packet_id: int | None, retain: bool) -> bytes:
     """PUBLISH at QoS 1, or at QoS 0 without a packet id."""
     qos = 0 if packet_id is None else 1
@@ -129,6 +138,17 @@ def read_suback(version: Version, body: bytes) -> tuple[int, bytes]:
         raise NotMqttError("a SUBACK without a code")
     start = after_properties(body, 2) if version is Version.V5 else 2
     return int.from_bytes(body[:2], "big"), body[start:]
+
+
+def read_unsuback(body: bytes) -> int:
+    """The packet id; whether the broker had known the filters does not matter (3.11).
+
+    Raises:
+        NotMqttError: it is too short.
+    """
+    if len(body) < 2:
+        raise NotMqttError("an UNSUBACK without a packet id")
+    return int.from_bytes(body[:2], "big")
 
 
 def read_puback(body: bytes) -> tuple[int, int]:

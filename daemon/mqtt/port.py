@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from drivers.ports import TopicBus, TopicHandler
+from drivers.ports import DeviceTopics, TopicHandler
 
 
 class BrokerLink(Protocol):
@@ -38,7 +38,7 @@ class BrokerLink(Protocol):
         """Stay connected until cancelled."""
 
 
-class DeviceBus(TopicBus, Protocol):
+class DeviceBus(DeviceTopics, Protocol):
     """The MQTT devices' own way to the broker."""
 
     async def drained(self) -> None:

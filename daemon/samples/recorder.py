@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -63,18 +63,29 @@ class SampleRecorder:
         connect: Connect = connect_file,
         space: Callable[[Path], Space] = space_of,
     ) -> None:
-        self._names = (*devices, *_OWN)
         self._path, self._clock, self._connect, self._space = path, clock, connect, space
-        self._rollup = RollUp(len(self._names))
-        self._values = np.empty((len(QUANTITIES), len(self._names)))
-        self._sampled_s = np.empty(len(self._names))
-        self._buckets: deque[Bucket] = deque(maxlen=_MOST_ROWS_WAITING)
+        self._begin(devices)
+        self._buckets: deque[tuple[tuple[str, ...], Bucket]] = deque(maxlen=_MOST_ROWS_WAITING)
+        """With the names of their series."""
         self._cycles: deque[CycleRow] = deque(maxlen=_MOST_CYCLES_WAITING)
         self._store: Store | None = None
-        self._numbers: Ints = np.empty(0, dtype=np.int64)
+        self._numbers: tuple[tuple[str, ...], Ints] | None = None
+        """Of the series with these names in the file that is open."""
         self._pruned_s = -np.inf
         self._retry_s = -np.inf
         self._trouble: str | None = None
+
+    def _begin(self, devices: Sequence[str]) -> None:
+        self._names = (*devices, *_OWN)
+        self._rollup = RollUp(len(self._names))
+        self._values = np.empty((len(QUANTITIES), len(self._names)))
+        self._sampled_s = np.empty(len(self._names))
+
+    def go_by(self, devices: Sequence[str]) -> None:
+        """Other devices from the next cycle on; the minute under way is cut in two."""
+        if (*devices, *_OWN) != self._names:
+            self._wait_for_disk(self._rollup.flush())
+            self._begin(devices)
 
     def take(self, result: CycleResult) -> None:
         """A cycle has ended."""
@@ -90,8 +101,11 @@ class SampleRecorder:
         self._values[0, devices:] = [np.nan if watts is None else watts for watts in own]
         np.subtract(cycle.monotonic_s, cycle.age_s, out=self._sampled_s[:devices])
         self._sampled_s[devices:] = cycle.monotonic_s
-        self._buckets += self._rollup.take(cycle.wall_s, cycle.monotonic_s, self._values, self._sampled_s)
+        self._wait_for_disk(self._rollup.take(cycle.wall_s, cycle.monotonic_s, self._values, self._sampled_s))
         self._cycles.append((int(cycle.wall_s), cycle.limit_w, cycle.power_w, cycle.expected_w, cycle.state))
+
+    def _wait_for_disk(self, ended: Iterable[Bucket]) -> None:
+        self._buckets += [(self._names, bucket) for bucket in ended]
 
     def alarms(self) -> Mapping[str, Alarm]:
         """What is wrong with the samples now."""
@@ -117,7 +131,7 @@ class SampleRecorder:
 
     async def close(self) -> None:
         """Write what has begun, as far as it is, and close the file."""
-        self._buckets += self._rollup.flush()
+        self._wait_for_disk(self._rollup.flush())
         try:
             await self.write()
         finally:
@@ -136,22 +150,28 @@ class SampleRecorder:
             if space.reserved and not self._path.exists():
                 return
             self._store = await Store.open(self._path, self._connect, SAMPLES)
-            self._numbers = await numbers_of(self._store, self._names)
+            self._numbers = None
         store, wrote = self._store, False
         if self._cycles:
             await write_cycles(store, [self._cycles.popleft() for _ in range(len(self._cycles))])
         while self._buckets:
-            await self._write_bucket(store, self._buckets.popleft())
+            names, bucket = self._buckets.popleft()
+            await self._write_bucket(store, bucket, await self._numbers_of(store, names))
             wrote = True
         await self._prune(store, short=space.short)
         if wrote:
             self._say(None)
 
-    async def _write_bucket(self, store: Store, bucket: Bucket) -> None:
+    async def _numbers_of(self, store: Store, names: tuple[str, ...]) -> Ints:
+        if self._numbers is None or self._numbers[0] != names:
+            self._numbers = (names, await numbers_of(store, names))
+        return self._numbers[1]
+
+    async def _write_bucket(self, store: Store, bucket: Bucket, numbers: Ints) -> None:
         for first in range(0, bucket.size, BATCH):
             rolled = bucket.rolled(first, first + BATCH)
             if len(rolled.series):
-                await write_rolled(store, rolled, self._numbers)
+                await write_rolled(store, rolled, numbers)
 
     async def _prune(self, store: Store, *, short: bool) -> None:
         now_s = self._clock.wall()

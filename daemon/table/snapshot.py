@@ -78,8 +78,8 @@ class Snapshot:
     """Writes that ended since the last snapshot."""
     complete: bool
     """Every device has answered or failed at least once."""
-    watched_s: float
-    """How long the table has been filled."""
+    watched_s: Floats
+    """(devices,): how long each has been in the table."""
 
     def fresh(self, quantity: Quantity) -> Floats:
         """(devices,): the values that are present and not stale; NaN elsewhere."""
@@ -130,5 +130,5 @@ class Snapshot:
         """How the device answers."""
         if self.age_s[row] <= self.stale_after_s[row]:
             return DeviceStatus.OK
-        silent_s = min(self.age_s[row], self.watched_s)
+        silent_s = min(self.age_s[row], self.watched_s[row])
         return DeviceStatus.DOWN if silent_s > DOWN_S else DeviceStatus.SUSPECT

@@ -2,10 +2,12 @@
 
 from array import array
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 
+from daemon.table.carrying import BEGINS, Origin, carried
 from daemon.table.snapshot import (
     REASON_CODE,
     DeviceStatus,
@@ -43,6 +45,11 @@ class SiteTable:
     def __init__(
         self, periods_s: Sequence[float], slow: Mapping[int, Collection[Quantity]] | None = None
     ) -> None:
+        self._outcomes: list[WriteOutcome] = []
+        self._decoder: Decoder | None = None
+        self._lay(periods_s, slow or {})
+
+    def _lay(self, periods_s: Sequence[float], slow: Mapping[int, Collection[Quantity]]) -> None:
         rows = len(periods_s)
         # By column: every reader takes one whole.
         self._values = np.full((rows, len(QUANTITIES)), np.nan, order="F")
@@ -53,12 +60,29 @@ class SiteTable:
         self._refused = bytearray(rows)
         self._stale_after_s = np.array([stale_after_s(period) for period in periods_s])
         self._slow_points = np.zeros((rows, len(QUANTITIES)), dtype=np.bool_, order="F")
-        for row, quantities in (slow or {}).items():
+        for row, quantities in slow.items():
             self._slow_points[row, [COLUMN[quantity] for quantity in quantities]] = True
         self._has_slow = bool(self._slow_points.any())
-        self._outcomes: list[WriteOutcome] = []
-        self._first_s: float | None = None
-        self._decoder: Decoder | None = None
+        self._first_s = np.full(rows, np.inf)
+        """When each was in a snapshot first."""
+
+    def go_by(
+        self, periods_s: Sequence[float], slow: Mapping[int, Collection[Quantity]], origin: Origin
+    ) -> None:
+        """Other rows from now on; `origin` says which of them go on from which, as they are."""
+        values, first_s, outcomes = self._values, self._first_s, self._outcomes
+        started, slow_started = self._started, self._slow_started
+        reasons, refused = self._reasons, self._refused
+        self._lay(periods_s, slow)
+        self._values = np.asfortranarray(carried(values, origin, self._values))
+        self._first_s = carried(first_s, origin, self._first_s)
+        rows = {old: row for row, old in enumerate(origin.tolist()) if old != BEGINS}
+        for old, row in rows.items():
+            self._started[row], self._slow_started[row] = started[old], slow_started[old]
+            self._reasons[row], self._refused[row] = reasons[old], refused[old]
+        self._outcomes = [
+            replace(outcome, row=rows[outcome.row]) for outcome in outcomes if outcome.row in rows
+        ]
 
     def decode_with(self, decoder: Decoder) -> None:
         """Where `freeze` takes from what was only reported as swept."""
@@ -90,8 +114,7 @@ class SiteTable:
 
     def freeze(self, monotonic_s: float) -> Snapshot:
         """The table as of now; the outcomes are handed over once."""
-        if self._first_s is None:
-            self._first_s = monotonic_s
+        np.minimum(self._first_s, monotonic_s, out=self._first_s)
         if self._decoder is not None:
             self._decoder.decode_into(self._values)
         values = self._values.copy(order="K")

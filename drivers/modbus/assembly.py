@@ -1,14 +1,14 @@
-"""The links, units and matrices of a fleet, made from its devices once."""
+"""The links, units and matrices of a fleet, made from its devices, and made over when those change."""
 
 import functools
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 from drivers.address import ModbusAddress
 from drivers.device import Device
-from drivers.modbus.identity import identity_plan
-from drivers.modbus.lines import MakeLine, end_of, line_to
+from drivers.modbus.identity import IdentityPlan, identity_plan
+from drivers.modbus.lines import MakeLine, end_of
 from drivers.modbus.link import Link
 from drivers.modbus.outcomes import Outcomes
 from drivers.modbus.raw_words import RawWords
@@ -18,50 +18,146 @@ from drivers.modbus.sweep import SweepPlan
 from drivers.modbus.unit import PolledUnit
 from drivers.ports import FleetSink
 from drivers.profile import ModbusMap, Profile
+from drivers.sameness import Sameness
 
 Place = tuple[Link, PolledUnit]
 
 
 @dataclass(frozen=True, slots=True)
-class Assembly:
-    """What a fleet polls."""
+class Changes:
+    """What became of the devices."""
 
-    shared: Shared
-    links: list[Link] = field(default_factory=list)
-    places: dict[int, Place] = field(default_factory=dict)
-    """By row."""
+    gone: frozenset[Place]
+    new: Sequence[Place]
+    links: Sequence[int]
+    """Indices of those that have yet to be connected."""
+
+
+@dataclass(slots=True)
+class _End:
+    """Where a connection leads to."""
+
+    address: ModbusAddress
+    """But for the unit."""
+    link: Link
+
+
+@dataclass(slots=True)
+class _Kind:
+    """The units with a profile."""
+
+    plans: tuple[SweepPlan, ...]
+    """Of its sweep, and of that over its slow points if it has any."""
+    identity: IdentityPlan | None
+    units: list[PolledUnit] = field(default_factory=list)
     matrices: list[RawWords] = field(default_factory=list)
 
 
-def assemble(
-    devices: Sequence[tuple[int, Device]],
-    *,
-    sink: FleetSink,
-    rng: random.Random,
-    timeout_s: float,
-    went_down: Callable[[int], None],
-    make_line: MakeLine = line_to,
-) -> Assembly:
-    """Put devices behind their links; those of one profile into one matrix."""
-    ends: dict[str, int] = {}
-    for _, device in devices:
-        ends.setdefault(end_of(_address(device)), len(ends))
-    shared = Shared(len(ends), sink=sink, rng=rng, timeout_s=timeout_s, went_down=went_down)
-    outcomes, found = Outcomes(shared), Assembly(shared)
-    kinds: dict[Profile, list[PolledUnit]] = {}
-    for row, device in devices:
-        address, profile = _address(device), device.profile
-        index = ends[end_of(address)]
-        if index == len(found.links):
-            line = functools.partial(make_line, address)
-            found.links.append(Link(end_of(address), index, shared, outcomes, line))
-        unit = PolledUnit(row, device, address.unit)
-        kinds.setdefault(profile, []).append(unit)
-        found.links[index].units.append(unit)
-        found.places[row] = (found.links[index], unit)
-    for profile, units in kinds.items():
-        found.matrices.extend(_matrices(profile, units))
-    return found
+class Assembly:
+    """What a fleet polls; nothing before the first `go_by`.
+
+    Args:
+        sink: who learns of it.
+        rng: for the jitter of back-offs.
+        timeout_s: deadline of one request.
+        went_down: as in `Shared`.
+        make_line: what carries the requests to an address.
+    """
+
+    def __init__(
+        self,
+        *,
+        sink: FleetSink,
+        rng: random.Random,
+        timeout_s: float,
+        went_down: Callable[[int], None],
+        make_line: MakeLine,
+    ) -> None:
+        self.shared = Shared(sink=sink, rng=rng, timeout_s=timeout_s, went_down=went_down)
+        self.links: list[Link | None] = []
+        """By index; `None` = it has gone. An index is never used again: somebody may still wait for it."""
+        self.places: dict[int, Place] = {}
+        """By row."""
+        self.matrices: list[RawWords] = []
+        self._outcomes = Outcomes(self.shared)
+        self._make_line = make_line
+        self._ends: dict[str, _End] = {}
+        self._kinds: dict[Profile, _Kind] = {}
+
+    def go_by(self, devices: Sequence[tuple[int, Device]]) -> Changes:
+        """Put devices behind their links, those of one profile into one matrix.
+
+        Whoever is what it was before, at the same end, goes on as it is, perhaps in another row.
+
+        Raises:
+            AddressError: there is no line to an address; nothing has changed.
+        """
+        before = {unit.device.id: (link, unit) for link, unit in self.places.values()}
+        ends, fresh, same = *self._ends_of(devices), Sameness()
+        self.places = {}
+        new: list[Place] = []
+        for row, device in devices:
+            address = _address(device)
+            link = ends[end_of(address)].link
+            stays = before.get(device.id)
+            if stays is not None and stays[0] is link and same.devices(stays[1].device, device):
+                stays[1].row = row
+                self.places[row] = stays
+            else:
+                self.places[row] = (link, PolledUnit(row, device, address.unit))
+                new.append(self.places[row])
+        gone = frozenset(before.values()) - frozenset(self.places.values())
+        self._put_into_matrices()
+        self._connect(ends, gone, new)
+        return Changes(gone, new, fresh)
+
+    def _ends_of(self, devices: Iterable[tuple[int, Device]]) -> tuple[dict[str, _End], list[int]]:
+        """All ends by name, with the links that stay and new ones; and the indices of the new."""
+        ends: dict[str, _End] = {}
+        fresh: list[int] = []
+        for _, device in devices:
+            address = _address(device)
+            name = end_of(address)
+            if name in ends:
+                continue
+            whole, known = replace(address, unit=0), self._ends.get(name)
+            if known is not None and known.address == whole:
+                ends[name] = known
+                continue
+            fresh.append(len(self.links) + len(fresh))
+            line = functools.partial(self._make_line, address)
+            ends[name] = _End(whole, Link(name, fresh[-1], self.shared, self._outcomes, line))
+        return ends, fresh
+
+    def _connect(self, ends: dict[str, _End], gone: Iterable[Place], new: Iterable[Place]) -> None:
+        """End the links that nobody is behind any more, and tell the others who is."""
+        leaving, joining = _by_link(gone), _by_link(new)
+        stay = {id(end.link) for end in ends.values()}
+        for index, link in enumerate(self.links):
+            if link is not None and id(link) not in stay:
+                self.links[index] = None
+                link.end()
+        fresh = [end.link for end in ends.values() if end.link.index >= len(self.links)]
+        self.shared.make_room(len(fresh))
+        self.links += fresh
+        for end in ends.values():
+            end.link.settle(leaving.get(id(end.link), ()), joining.get(id(end.link), ()))
+        self._ends = ends
+
+    def _put_into_matrices(self) -> None:
+        kinds: dict[Profile, list[PolledUnit]] = {}
+        # Many share one profile: it is looked up by what it says once.
+        by_identity: dict[int, list[PolledUnit]] = {}
+        for _, unit in self.places.values():
+            profile = unit.device.profile
+            if id(profile) not in by_identity:
+                by_identity[id(profile)] = kinds.setdefault(profile, [])
+            by_identity[id(profile)].append(unit)
+        before, self._kinds = self._kinds, {}
+        for profile, units in kinds.items():
+            self._kinds[profile] = kind = before.get(profile) or _kind_of(profile)
+            _fill(kind, units)
+        self.matrices = [matrix for kind in self._kinds.values() for matrix in kind.matrices]
 
 
 def _address(device: Device) -> ModbusAddress:
@@ -69,18 +165,38 @@ def _address(device: Device) -> ModbusAddress:
     return device.address
 
 
-def _matrices(profile: Profile, units: list[PolledUnit]) -> list[RawWords]:
-    """Of the units with a profile; each gets its sweeps, and what identifies it."""
+def _by_link(places: Iterable[Place]) -> dict[int, list[PolledUnit]]:
+    found: dict[int, list[PolledUnit]] = {}
+    for link, unit in places:
+        found.setdefault(id(link), []).append(unit)
+    return found
+
+
+def _kind_of(profile: Profile) -> _Kind:
     assert isinstance(profile.map, ModbusMap)
-    identity = identity_plan(profile.map)
-    rows = [unit.row for unit in units]
-    matrices = [RawWords(SweepPlan(profile.map, profile.setpoint), rows)]
+    plans = [SweepPlan(profile.map, profile.setpoint)]
     if profile.slow_quantities:
-        matrices.append(RawWords(SweepPlan(profile.map, profile.setpoint, slow=True), rows))
+        plans.append(SweepPlan(profile.map, profile.setpoint, slow=True))
+    return _Kind(tuple(plans), identity_plan(profile.map))
+
+
+def _fill(kind: _Kind, units: list[PolledUnit]) -> None:
+    """Have the matrices hold these units; new ones get their sweeps, and what identifies them."""
+    rows = [unit.row for unit in units]
+    if units == kind.units:
+        for matrix in kind.matrices:
+            matrix.number(rows)
+        return
+    known = set(kind.units)
+    kind.units = units
+    kind.matrices = [RawWords(plan, rows) for plan in kind.plans]
     for index, unit in enumerate(units):
-        unit.sweep, *slow = (Sweep(unit, matrix, index) for matrix in matrices)
+        if unit in known:
+            for sweep, matrix in zip(unit.sweeps, kind.matrices, strict=True):
+                sweep.move(matrix, index)
+            continue
+        unit.sweep, *slow = (Sweep(unit, matrix, index) for matrix in kind.matrices)
         unit.slow = slow[0] if slow else None
         unit.slow_due = bool(slow)
-        unit.identity = identity
+        unit.identity = kind.identity
         unit.forget()
-    return matrices

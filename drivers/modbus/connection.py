@@ -67,6 +67,7 @@ class Connection(ABC):
         self._line = make_line(self)
         self._backoff = Backoff(shared.rng)
         self._closed = False
+        """For good."""
         self._pace: Pace | None = None
         """Known from the first connection on."""
         self._current: Request | None = None
@@ -107,8 +108,15 @@ class Connection(ABC):
 
     # --- making and ending it --------------------------------------------------------------------
 
+    @property
+    def index(self) -> int:
+        """Its place among the fleet's links."""
+        return self._index
+
     async def connect(self) -> None:
         """Try once to connect; the outcome shows in `state`."""
+        if self._closed:
+            return
         self.state = LinkState.CONNECTING
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
@@ -121,7 +129,16 @@ class Connection(ABC):
         self._closed = True
         self._down("closed", Absence.NOT_CONNECTED)
 
+    def look_anew(self) -> None:
+        """The fleet has another number of links, or there are other units behind this one."""
+        self._deadlines = self._shared.deadlines
+        if self._pace is not None:
+            self._pace = self._pace_for(self._line.most_in_flight)
+
     def opened(self) -> None:
+        if self._closed:
+            self._line.close()
+            return
         now = self._shared.now()
         if self._pace is None:
             self._pace = self._pace_for(self._line.most_in_flight)

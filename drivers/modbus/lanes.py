@@ -1,5 +1,6 @@
 """What waits to go out on a link: writes ahead of reads ahead of slow reads, and nothing starves. Pure."""
 
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Generic, Protocol, TypeVar
 
@@ -74,6 +75,12 @@ class Lanes(Generic[W]):
                 self.waiting -= 1
                 return True
         return False
+
+    def drop_all(self, those: Callable[[W], bool]) -> None:
+        """Take out all that are so."""
+        for queue in self._queues:
+            queue[:] = [item for item in queue if not those(item)]
+        self.waiting = sum(map(len, self._queues))
 
     def empty(self) -> list[W]:
         """Take out all that waits."""

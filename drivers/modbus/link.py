@@ -4,7 +4,7 @@ Everything happens in callbacks: a poll makes no task, no future and no timer; t
 deadlines (`expire`) and reconnects (`connect`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from drivers.modbus.backoff import MOST_S, SHARED_MOST_S
 from drivers.modbus.connection import Connection, LinkState
@@ -49,6 +49,22 @@ class Link(Connection):
         """A sweep has ended since the last pause."""
         self._was_down = False
         """Nobody has answered since the connection was lost."""
+
+    # --- who is behind it ------------------------------------------------------------------------
+
+    def settle(self, gone: Collection[PolledUnit], new: Sequence[PolledUnit]) -> None:
+        """Other units from now on; those that stay notice nothing."""
+        for unit in gone:
+            unit.leave()
+        self.units = [unit for unit in self.units if unit not in gone] + list(new)
+        self._lanes.drop_all(lambda asker: asker.unit in gone)
+        self.look_anew()
+
+    def end(self) -> None:
+        """Nobody is behind it any more."""
+        for unit in self.units:
+            unit.leave()
+        self.close()
 
     # --- what the fleet asks for ----------------------------------------------------------------
 

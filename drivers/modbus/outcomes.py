@@ -29,6 +29,8 @@ class Outcomes:
 
     def answered(self, asker: Asker) -> Sequence[Asker]:
         """A write was echoed, or the registers that a reading asked for have come and been taken."""
+        if asker.unit.gone:
+            return ()
         asker.unit.breaker.succeeded()
         if isinstance(asker, Order):
             self._sink.written(asker.unit.row, asker.watts, WriteResult.ACKNOWLEDGED, asker.started)
@@ -38,6 +40,8 @@ class Outcomes:
     def refused(self, asker: Asker, error: DeviceExceptionError, now: float) -> Sequence[Asker]:
         """The device answered with an exception."""
         unit = asker.unit
+        if unit.gone:
+            return ()
         if error.permanent:
             return self._refused_for_good(asker, error, now)
         if not error.busy:
@@ -53,6 +57,8 @@ class Outcomes:
 
     def wrong(self, asker: Asker, error: Exception, now: float) -> None:
         """The answer was none."""
+        if asker.unit.gone:
+            return
         asker.unit.breaker.failed(now)
         self._tell(asker.unit, Absence.INVALID, error)
         # A write with a wrong answer may have been obeyed or not, as with none.
@@ -61,6 +67,8 @@ class Outcomes:
     def end(self, asker: Asker, absence: Absence, result: WriteResult, now: float) -> None:
         """It failed: a write with `result`, a reading, and an order that waits for it, with either."""
         unit = asker.unit
+        if unit.gone:
+            return
         if isinstance(asker, Order):
             self._sink.written(unit.row, asker.watts, result, asker.started or now)
             return

@@ -31,6 +31,19 @@ class RawWords:
         self._gone: dict[int, np.ndarray[tuple[int], np.dtype[np.bool_]]] = {}
         """By column of the site table: rows that do not have the value, where there are any."""
 
+    def number(self, devices: Sequence[int]) -> None:
+        """The same devices have these rows in the site table from now on."""
+        self._devices = np.array(devices, dtype=np.intp)
+
+    def adopt(self, index: int, before: "RawWords", old: int) -> None:
+        """A device goes on in a row here with what it has in a row of a matrix of the same plan."""
+        self.row(index)[:] = before.row(old)
+        if old not in before._empty:  # noqa: SLF001  of the same class
+            self.filled(index)
+        for column, flags in before._gone.items():  # noqa: SLF001  of the same class
+            if flags[old]:
+                self._flags(column)[index] = True
+
     def row(self, index: int) -> memoryview:
         """Where the registers of a device go, a whole sweep at a time."""
         size = self.plan.size
@@ -45,9 +58,11 @@ class RawWords:
         """A device does not let itself be asked for these blocks; replaces what was said before."""
         gone = {COLUMN[quantity] for block in blocks for quantity in self.plan.lost_with(block)}
         for column in gone | self._gone.keys():
-            flags = self._gone.setdefault(column, np.zeros(len(self._devices), dtype=np.bool_))
-            flags[index] = column in gone
+            self._flags(column)[index] = column in gone
         self.changed = True
+
+    def _flags(self, column: int) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+        return self._gone.setdefault(column, np.zeros(len(self._devices), dtype=np.bool_))
 
     def decode_into(self, values: Floats) -> None:
         """Write all rows into (devices, quantities), if any has changed since the last call."""

@@ -113,6 +113,14 @@ class Sweep(Reading):
         self._told: frozenset[int] = frozenset()
         """Of `refused`, what the matrix knows."""
 
+    def move(self, raw: RawWords, index: int) -> None:
+        """Go on in a row of another matrix of the same plan, with all that was swept."""
+        raw.adopt(index, self.raw, self._index)
+        row = raw.row(index)
+        if self.registers is self.row:
+            self.registers = row
+        self.raw, self._index, self.row = raw, index, row
+
     def locate(self, blocks: Sequence[Block]) -> None:
         """The device has said where its registers are."""
         self._ask_for(blocks)

@@ -16,10 +16,9 @@ PROBE_S = 0.25
 
 
 class Shared:
-    """Made once per fleet.
+    """Made once per fleet, without room for any link: see `make_room`.
 
     Args:
-        links: how many there are.
         sink: who learns of values and of the outcome of writes.
         rng: for the jitter of back-offs.
         timeout_s: deadline of a request.
@@ -42,7 +41,6 @@ class Shared:
 
     def __init__(
         self,
-        links: int,
         *,
         sink: FleetSink,
         rng: random.Random,
@@ -59,10 +57,15 @@ class Shared:
         self.tally: dict[str, int] = dict.fromkeys(Absence, 0)
         """Those that failed, by reason."""
         # An array of the standard library takes single items quickly; numpy looks at all of them at once.
-        self.deadlines = array("d", [NEVER]) * links
+        self.deadlines = array("d")
         """By link: when the first of its requests in flight is too late."""
-        self._seen = np.frombuffer(self.deadlines)
+        self._seen = np.empty(0)
         self._none_late_before = 0.0
+
+    def make_room(self, links: int) -> None:
+        """For so many more links. Whoever holds `deadlines` takes them anew."""
+        self.deadlines = self.deadlines + array("d", [NEVER]) * links
+        self._seen = np.frombuffer(self.deadlines)
 
     def now(self) -> float:
         """The loop's time; 0 before the fleet runs."""

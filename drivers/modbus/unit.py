@@ -74,6 +74,7 @@ class PolledUnit:
     __slots__ = (
         "breaker",
         "device",
+        "gone",
         "held",
         "identified",
         "identity",
@@ -120,6 +121,8 @@ class PolledUnit:
         """It is not polled before: it refused what would identify it, or kept its neighbours waiting."""
         self.trouble: Absence | None = None
         """What was last logged about it."""
+        self.gone = False
+        """It is no longer a device of the site: what is still said of it concerns nobody."""
 
     @property
     def can_be_ordered(self) -> bool:
@@ -136,6 +139,13 @@ class PolledUnit:
     def lost(self) -> frozenset[Quantity]:
         """The quantities that it does not let itself be asked for."""
         return frozenset().union(*(sweep.lost for sweep in self.sweeps))
+
+    def leave(self) -> None:
+        """It is no device of the site any more."""
+        self.gone = True
+        # What is in flight does not take the short way, nor land.
+        self.sweep.simple = self.identified = False
+        self.reading = Reading(self, ())
 
     def forgive(self) -> None:
         """Ask again for what it refused."""

@@ -12,9 +12,10 @@ from drivers.device import Device
 from drivers.message_map import Acknowledgement, MqttMap, topic_of
 from drivers.mqtt.message import MessageError, MessageReader, table_reader
 from drivers.mqtt.publisher import SILENT_AFTER_PERIODS, Feed, Order, Publisher
-from drivers.ports import Absence, FleetSink, TopicBus, WriteResult
+from drivers.ports import Absence, DeviceTopics, FleetSink, TopicHandler, WriteResult
 from drivers.profile import Profile
 from drivers.quantity import Quantity
+from drivers.sameness import Sameness
 from drivers.setpoint import command_message
 
 CHECK_S = 0.5
@@ -32,36 +33,72 @@ class MqttFleet:
         bus: the way to the broker.
     """
 
-    def __init__(self, devices: Sequence[tuple[int, Device]], sink: FleetSink, bus: TopicBus) -> None:
+    def __init__(self, devices: Sequence[tuple[int, Device]], sink: FleetSink, bus: DeviceTopics) -> None:
         self._sink, self._bus = sink, bus
-        readers = _Readers()
-        self._publishers = {
-            row: Publisher(row, device, readers.of(device.profile)) for row, device in devices
-        }
-        self._feeds = [feed for publisher in self._publishers.values() for feed in publisher.feeds]
+        self._publishers: dict[int, Publisher] = {}
+        """By row."""
+        self._feeds: list[Feed] = []
+        self._subscribed: dict[Publisher, list[tuple[str, TopicHandler]]] = {}
+        """Since the fleet runs."""
         self._ok = 0
         self._tally: dict[str, int] = dict.fromkeys((*Absence, "missed"), 0)
-        self._ordered: dict[int, Publisher] = {}
+        self._ordered: dict[Publisher, None] = {}
         """Those that still owe an acknowledgement."""
-        self._time: Callable[[], float] = _not_running
+        self._time: Callable[[], float] | None = None
+        """While the fleet runs."""
+        self.go_by(devices)
+
+    def go_by(self, devices: Sequence[tuple[int, Device]]) -> None:
+        """Listen to these from now on. Whoever is what it was before stays as it is, in any row."""
+        before = {publisher.device.id: publisher for publisher in self._publishers.values()}
+        self._publishers, new = {}, []
+        readers, same = _Readers(), Sameness()
+        for row, device in devices:
+            stays = before.get(device.id)
+            if stays is not None and same.devices(stays.device, device):
+                stays.row = row
+                self._publishers[row] = before.pop(device.id)
+            else:
+                self._publishers[row] = Publisher(row, device, readers.of(device.profile))
+                new.append(self._publishers[row])
+        for publisher in before.values():
+            self._leave(publisher)
+        self._feeds = [feed for publisher in self._publishers.values() for feed in publisher.feeds]
+        if self._time is not None:
+            for publisher in new:
+                self._listen(publisher, self._time())
 
     async def run(self) -> None:
         """Listen until cancelled."""
         self._time = asyncio.get_running_loop().time
-        for feed in self._feeds:
-            feed.heard_at = self._time()
-            self._bus.subscribe(feed.topic, functools.partial(self._heard, feed))
         for publisher in self._publishers.values():
-            if (online := publisher.map.online) is not None:
-                topic = topic_of(online.topic, publisher.prefix)
-                self._bus.subscribe(topic, functools.partial(self._said_online, publisher))
+            self._listen(publisher, self._time())
         while True:
             await asyncio.sleep(CHECK_S)
             now = self._time()
             self._look_for_silence(now)
-            for publisher in list(self._ordered.values()):
+            for publisher in list(self._ordered):
                 if publisher.order is not None and now > publisher.order.until:
                     self._written(publisher, publisher.order, WriteResult.TIMED_OUT)
+
+    def _listen(self, publisher: Publisher, now: float) -> None:
+        topics: list[tuple[str, TopicHandler]] = []
+        for feed in publisher.feeds:
+            feed.heard_at = now
+            topics.append((feed.topic, functools.partial(self._heard, feed)))
+        if (online := publisher.map.online) is not None:
+            topic = topic_of(online.topic, publisher.prefix)
+            topics.append((topic, functools.partial(self._said_online, publisher)))
+        self._subscribed[publisher] = topics
+        for topic, handler in topics:
+            self._bus.subscribe(topic, handler)
+
+    def _leave(self, publisher: Publisher) -> None:
+        """It is no device of the site any more."""
+        publisher.gone, publisher.order = True, None
+        self._ordered.pop(publisher, None)
+        for topic, handler in self._subscribed.pop(publisher, ()):
+            self._bus.unsubscribe(topic, handler)
 
     def switch(self, row: int, outlet: int, *, on: bool) -> None:
         raise ValueError(f"{self._publishers[row].device.id} has no switch {outlet} to turn {on=}")
@@ -78,17 +115,17 @@ class MqttFleet:
         now = loop.time()
         topic, payload = command_message(setpoint, command, publisher.prefix, watts)
         publisher.order = None
-        self._ordered.pop(row, None)
+        self._ordered.pop(publisher, None)
         # Nothing is sent to a device that is gone: who knows when it would act on that.
         sent = not publisher.offline and self._bus.publish(topic, payload, qos=1, retain=False)
         # Outcomes never from here: whoever orders is not ready for them yet.
         if not sent:
-            loop.call_soon(self._sink.written, row, watts, WriteResult.NOT_CONNECTED, now)
+            loop.call_soon(self._ended, publisher, watts, WriteResult.NOT_CONNECTED, now)
         elif _shows_nothing(command.acknowledged_by, watts):
-            loop.call_soon(self._sink.written, row, watts, WriteResult.ACKNOWLEDGED, now)
+            loop.call_soon(self._ended, publisher, watts, WriteResult.ACKNOWLEDGED, now)
         else:
             publisher.order = Order(watts, now, now + publisher.order_timeout_s())
-            self._ordered[row] = publisher
+            self._ordered[publisher] = None
 
     def counters(self) -> Mapping[str, int]:
         return {"ok": self._ok, **self._tally}
@@ -100,9 +137,9 @@ class MqttFleet:
         return 0.0
 
     def _heard(self, feed: Feed, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001  TopicHandler
-        if retained:
-            return  # how old it is nobody knows
         publisher = feed.device
+        if retained or publisher.gone:
+            return  # how old it is nobody knows
         try:
             values = feed.reader.read(payload)
         except MessageError as error:
@@ -110,6 +147,7 @@ class MqttFleet:
             publisher.trouble = True
             self._failed(publisher, Absence.INVALID)
             return
+        assert self._time is not None
         now = self._time()
         feed.heard_at = now
         publisher.trouble = publisher.offline = False
@@ -127,6 +165,8 @@ class MqttFleet:
         # Retained or not: this is what the broker knows of the device now.
         online = publisher.map.online
         assert online is not None
+        if publisher.gone:
+            return
         if payload == online.online.encode():
             publisher.offline = False
         elif payload == online.offline.encode() and not publisher.offline:
@@ -170,8 +210,12 @@ class MqttFleet:
 
     def _written(self, publisher: Publisher, order: Order, result: WriteResult) -> None:
         publisher.order = None
-        self._ordered.pop(publisher.row, None)
-        self._sink.written(publisher.row, order.watts, result, order.at)
+        self._ordered.pop(publisher, None)
+        self._ended(publisher, order.watts, result, order.at)
+
+    def _ended(self, publisher: Publisher, watts: float | None, result: WriteResult, at: float) -> None:
+        if not publisher.gone:
+            self._sink.written(publisher.row, watts, result, at)
 
 
 class _Readers:
@@ -196,7 +240,3 @@ def _shows_nothing(acknowledged_by: Acknowledgement, watts: float | None) -> boo
     return acknowledged_by is Acknowledgement.SENT or (
         acknowledged_by is Acknowledgement.POWER and watts is None
     )
-
-
-def _not_running() -> float:
-    raise RuntimeError("the fleet is not running")

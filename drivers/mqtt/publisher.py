@@ -55,6 +55,7 @@ class Publisher:
         "command",
         "device",
         "feeds",
+        "gone",
         "map",
         "offline",
         "order",
@@ -91,6 +92,8 @@ class Publisher:
         self.offline = False
         self.order: Order | None = None
         self.trouble = False
+        self.gone = False
+        """It is no longer a device of the site."""
 
     def order_timeout_s(self) -> float:
         """How long its acknowledgement may take."""

@@ -52,6 +52,10 @@ class MemoryBus:
             if topic_matches(topic_filter, topic):
                 _soon(handler, topic, payload, retained=True)
 
+    def unsubscribe(self, topic_filter: str, handler: TopicHandler) -> None:
+        """Have a handler called no more."""
+        self._handlers.remove((topic_filter, handler))
+
     def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> bool:  # noqa: ARG002 - the port's signature
         if not self.connected:
             return False

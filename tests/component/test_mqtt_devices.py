@@ -31,6 +31,9 @@ class HandBus:
     def subscribe(self, topic_filter: str, handler: TopicHandler) -> None:
         self.handlers[topic_filter] = handler
 
+    def unsubscribe(self, topic_filter: str, handler: TopicHandler) -> None:
+        assert self.handlers.pop(topic_filter) is handler
+
     def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> bool:
         assert (qos, retain) == (1, False)
         if self.connected:

@@ -7,7 +7,7 @@ from drivers.ports import TopicHandler
 
 @dataclass
 class HandBus:
-    """A `TopicBus`: what is published lies in `published`; `say` has a device speak."""
+    """A `DeviceTopics`: what is published lies in `published`; `say` has a device speak."""
 
     connected: bool = True
     handlers: dict[str, TopicHandler] = field(default_factory=dict)
@@ -16,6 +16,9 @@ class HandBus:
     def subscribe(self, topic_filter: str, handler: TopicHandler) -> None:
         assert topic_filter not in self.handlers
         self.handlers[topic_filter] = handler
+
+    def unsubscribe(self, topic_filter: str, handler: TopicHandler) -> None:
+        assert self.handlers.pop(topic_filter) is handler
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> bool:
         assert (qos, retain) == (1, False)

@@ -12,7 +12,7 @@ import numpy as np
 from drivers.address import ModbusTcpAddress
 from drivers.device import Device
 from drivers.fleet import SiteFleet, build_fleet
-from drivers.ports import Absence, Fleet, TopicBus, WriteResult
+from drivers.ports import Absence, DeviceTopics, Fleet, WriteResult
 from drivers.profiles import load_profile
 from drivers.quantity import COLUMN, QUANTITIES, Quantity
 from drivers.tls import TlsFiles
@@ -98,7 +98,7 @@ def modbus_device(port: int, unit: int = 1, *, profile: str = "sim-miner", host:
 async def running(
     devices: Sequence[Device],
     sink: RecordingSink,
-    bus: TopicBus | None = None,
+    bus: DeviceTopics | None = None,
     tls: TlsFiles | None = None,
 ) -> AsyncIterator[SiteFleet]:
     """A fleet at work; it ends with the context."""

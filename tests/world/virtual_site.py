@@ -108,6 +108,9 @@ class MemoryLane:
     def subscribe(self, topic_filter: str, handler: TopicHandler) -> None:
         self.bus.subscribe(topic_filter, handler)
 
+    def unsubscribe(self, topic_filter: str, handler: TopicHandler) -> None:
+        self.bus.unsubscribe(topic_filter, handler)
+
     def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> bool:
         return self.bus.publish(topic, payload, qos=qos, retain=retain)
 
