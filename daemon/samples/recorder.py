@@ -151,6 +151,7 @@ class SampleRecorder:
                 return
             self._store = await Store.open(self._path, self._connect, SAMPLES)
             self._numbers = None
+            await self._numbers_of(self._store, self._names)
         store, wrote = self._store, False
         if self._cycles:
             await write_cycles(store, [self._cycles.popleft() for _ in range(len(self._cycles))])
