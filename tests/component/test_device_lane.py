@@ -47,6 +47,41 @@ async def running(lane: DeviceLane) -> AsyncIterator[None]:
 
 
 @pytest.mark.parametrize("version", [V5, V311])
+def test_a_device_that_has_gone_is_unsubscribed_from(version: int) -> None:
+    async def main(_loop: VirtualLoop) -> None:
+        peer, heard, other = BrokerPeer(versions=(version,)), Heard(), Heard()
+        await peer.listen()
+        lane = lane_to(peer)
+        for topic, handler in (("a", heard), ("b", heard), ("b", other)):
+            lane.subscribe(topic, handler)
+        async with running(lane):
+            await asyncio.sleep(1)
+            lane.unsubscribe("b", heard)
+            lane.unsubscribe("a", heard)
+            # Gone again before the broker heard of it.
+            lane.subscribe("c", heard)
+            lane.unsubscribe("c", heard)
+            await asyncio.sleep(0.1)
+            assert peer.last.unsubscribes == [(b"\0" if version == V5 else b"") + b"\0\x01a"]
+            assert peer.last.subscribes == [["a", "b"]]
+            for topic in ("a", "b"):
+                peer.last.say(topic, b"x")
+            await asyncio.sleep(0.1)
+            assert (heard.messages, other.messages) == ([], [("b", b"x", False)])
+            # Back again, and over another connection only what is there still.
+            lane.subscribe("a", heard)
+            await asyncio.sleep(0.1)
+            assert peer.last.subscribes[-1] == ["a"]
+            lane.unsubscribe("a", heard)
+            peer.last.transport.close()
+            await asyncio.sleep(60)
+            assert peer.last.subscribes == [["b"]]
+            assert len(peer.connections) > 1
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize("version", [V5, V311])
 def test_it_hears_and_says_in_the_version_that_the_broker_speaks(version: int) -> None:
     async def main(_loop: VirtualLoop) -> None:
         peer, heard = BrokerPeer(versions=(version,)), Heard()

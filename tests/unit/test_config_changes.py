@@ -7,6 +7,7 @@ import pytest
 
 from daemon.config import Config, load_config
 from daemon.config.changes import needs_restart
+from drivers.profile import Role
 from tests.world.site_files import GOOD, write_site
 
 
@@ -57,19 +58,23 @@ def test_what_the_daemon_stands_on_needs_a_restart(
     assert line.startswith(f"{tmp_path}/site.toml: {key}: has changed; restart the service for that")
 
 
-def test_devices_are_named(config: Config) -> None:
-    first, second, *others = config.devices
-    moved = replace(second, period_s=7.0)
+def test_devices_come_go_and_change(config: Config) -> None:
+    load = next(device for device in config.devices if device.role is Role.LOAD)
+    others = tuple(device for device in config.devices if device is not load)
+    more = (replace(load, period_s=7.0), replace(load, id="another"))
 
-    (removed,) = needs_restart(config, replace(config, devices=(first, *others)))
-    (period,) = needs_restart(config, replace(config, devices=(first, moved, *others)))
-    (order,) = needs_restart(config, replace(config, devices=(second, first, *others)))
-    (many,) = needs_restart(config, replace(config, devices=(first, second)))
+    for devices in (others, (*others, *more), config.devices[::-1]):
+        assert needs_restart(config, replace(config, devices=devices)) == []
 
-    assert f"devices: {second.id} were removed; restart" in removed
-    assert f"devices: {second.id} were changed; restart" in period
-    assert "devices: are in another order; restart" in order
-    assert f"and {len(others) - 3} more were removed" in many
+
+def test_the_meters_that_are_settled_by_stay(config: Config) -> None:
+    meter, *others = sorted(config.devices, key=lambda device: device.role is not Role.SITE_METER)
+
+    (line,) = needs_restart(config, replace(config, devices=tuple(others)))
+
+    assert f"devices: the meters that are settled by have changed ({meter.id}); restart" in line
+    elsewhere = replace(meter, period_s=0.5)
+    assert needs_restart(config, replace(config, devices=(elsewhere, *others))) == []
 
 
 def test_a_device_may_hang_on_another_circuit(config: Config) -> None:

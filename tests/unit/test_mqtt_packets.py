@@ -22,6 +22,11 @@ def test_connect_has_a_clean_session_and_on_mqtt_5_the_largest_packet() -> None:
 def test_subscribe_and_publish() -> None:
     assert packets.subscribe(Version.V311, 1, ["a/b"]) == bytes.fromhex("82 08 0001 0003 612f62 00")
     assert packets.subscribe(Version.V5, 1, ["a/b"]) == bytes.fromhex("82 09 0001 00 0003 612f62 04")
+    assert packets.unsubscribe(Version.V311, 1, ["a/b"]) == bytes.fromhex("a2 07 0001 0003 612f62")
+    assert packets.unsubscribe(Version.V5, 258, ["a/b", "c"]) == bytes.fromhex(
+        "a2 0b 0102 00 0003 612f62 0001 63"
+    )
+    assert packets.read_unsuback(bytes.fromhex("0102 00 00")) == 258
     assert packets.publish(Version.V311, "a", b"x", packet_id=None, retain=False) == bytes.fromhex(
         "30 04 0001 61 78"
     )
@@ -56,6 +61,8 @@ def test_a_connack_that_is_none_is_refused(body: str) -> None:
 @given(st.binary(max_size=40))
 def test_no_answer_of_a_broker_gives_another_error(body: bytes) -> None:
     for version in Version:
+        with contextlib.suppress(NotMqttError):
+            packets.read_unsuback(body)
         for read in (packets.read_connack, packets.read_suback):
             with contextlib.suppress(NotMqttError):
                 read(version, body)

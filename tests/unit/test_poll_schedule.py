@@ -36,6 +36,59 @@ def test_a_late_call_serves_each_once_counts_the_rest_and_keeps_the_grid() -> No
     assert grid.next_at == 105.0
 
 
+@given(
+    st.integers(1, 60),
+    st.sets(st.integers(0, 59)),
+    st.integers(0, 200),
+    st.floats(0, 30),
+    st.sampled_from((0.1, 1.0, 5.0)),
+)
+def test_who_stays_is_not_shifted_when_others_come_and_go(
+    count: int, leaving: set[int], coming: int, at_s: float, period_s: float
+) -> None:
+    grid = PollGrid(period_s, list(range(count)), 0.02)
+    grid.start(100.0)
+    _turn(grid, 100.0, 100.0 + at_s)
+    missed = grid.missed
+    before = _turn(grid, 100.0 + at_s, 100.0 + at_s + period_s)
+    gone = {item for item in range(count) if item in leaving}
+    new = list(range(1000, 1000 + coming))
+
+    grid.lay(gone, new)
+    now = 100.0 + at_s + period_s
+    # Whoever is new may have to wait until the slot after has come.
+    after = _turn(grid, now, now + 2 * period_s)
+
+    assert sorted(after) == sorted({*range(count), *new} - gone)
+    for item in set(range(count)) - gone:
+        assert after[item] == pytest.approx(before[item] + period_s, abs=1e-6)
+    assert grid.missed == missed
+    assert len(grid) == len(after)
+    # They are spread: nobody waits for many.
+    slots = [len(slot) for slot in grid._slots]
+    assert max(slots) <= max(1, -(-(count + coming) // len(slots))) + -(-count // len(slots))
+
+
+def _turn(grid: PollGrid[int], from_s: float, until_s: float) -> dict[int, float]:
+    """When each came first, called at every slot in turn."""
+    seen: dict[int, float] = {}
+    while grid.next_at < until_s - 1e-9:
+        at_s = max(grid.next_at, from_s)
+        for slot in grid.due(at_s):
+            for item in slot:
+                seen.setdefault(item, at_s)
+    return seen
+
+
+def test_a_slot_that_was_given_out_loses_who_has_gone() -> None:
+    grid = PollGrid(1.0, ["a", "b"], 1.0)
+    grid.start(0.0)
+    slots = grid.due(0.0)
+    slot = next(slots)
+    grid.lay({"a"}, ["c"])
+    assert slot == ["b", "c"]
+
+
 def test_a_back_off_doubles_from_half_a_second_to_30_with_jitter_and_starts_over() -> None:
     backoff = Backoff(Random(1))
     pauses = [backoff.next_s() for _ in range(50)]

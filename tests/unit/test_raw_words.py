@@ -44,6 +44,29 @@ def test_a_row_is_absent_until_it_is_filled_and_lands_where_its_device_is() -> N
     assert values[2].tolist() == [3, 2, -1, -1, -1, -1]
 
 
+def test_a_device_goes_on_in_another_matrix_with_all_it_had() -> None:
+    before, after, values = RawWords(PLAN, [0, 1, 2]), RawWords(PLAN, [5, 3, 4]), table(6)
+    for index, first in enumerate((7, 9)):
+        before.row(index)[:] = struct.pack(">3H", first, 8, 3)
+        before.filled(index)
+    before.refuse(1, [1])
+    after.adopt(2, before, 0)
+    after.adopt(0, before, 1)
+    after.adopt(1, before, 2)
+    after.decode_into(values)
+    assert values[4, [POWER, ENERGY]].tolist() == [21, 8]
+    assert np.isnan(values[5, [POWER, ENERGY]]).all()
+    assert np.isnan(values[3, [POWER, ENERGY]]).all()
+    # The same devices in other rows: nothing is decoded for that.
+    after.number([0, 1, 2])
+    values[:] = -1
+    after.decode_into(values)
+    assert (values == -1).all()
+    after.filled(0)
+    after.decode_into(values)
+    assert values[2, [POWER, ENERGY]].tolist() == [21, 8]
+
+
 def test_nothing_is_decoded_that_has_not_changed() -> None:
     raw, values = RawWords(PLAN, [0]), table(1)
     raw.filled(0)

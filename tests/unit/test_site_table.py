@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from daemon.table import SiteTable, Snapshot
+from daemon.table.carrying import BEGINS
 from daemon.table.snapshot import DeviceStatus, Floats, stale_after_s
 from drivers.ports import Absence, WriteResult
 from drivers.quantity import COLUMN, Quantity
@@ -210,3 +211,38 @@ def test_every_absent_value_has_a_reason_of_its_own() -> None:
     assert table.freeze(100.0).absence(0, Quantity.SERIAL) is Absence.TIMED_OUT
     # What was taken stays as it was.
     assert snapshot.absence(0, Quantity.SERIAL) is Absence.REFUSED
+
+
+def test_rows_go_on_in_other_places_and_new_ones_begin() -> None:
+    table = SiteTable([1.0, 1.0, 10.0], {2: [Quantity.SERIAL]})
+    for row in range(3):
+        table.sampled(row, {Quantity.POWER: 100.0 + row}, 10.0 + row)
+    table.refused(1, [Quantity.SERIAL])
+    table.failed(1, Absence.TIMED_OUT)
+    for row in range(3):
+        table.written(row, float(row), WriteResult.ACKNOWLEDGED, 5.0)
+    table.freeze(14.0)
+    for row in range(3):
+        table.written(row, float(row), WriteResult.ACKNOWLEDGED, 5.0)
+
+    # The third is the first now, the second has gone, one has come.
+    table.go_by([10.0, 1.0, 1.0], {0: [Quantity.SERIAL]}, np.array([2, BEGINS, 1]))
+    snapshot = table.freeze(100.0)
+
+    assert [snapshot.value(row, Quantity.POWER) for row in range(3)] == [102.0, None, 101.0]
+    assert snapshot.age_s.tolist() == [88.0, np.inf, 89.0]
+    assert [snapshot.reason(row) for row in range(3)] == [None, Absence.NEVER_READ, Absence.TIMED_OUT]
+    assert snapshot.absence(2, Quantity.SERIAL) is Absence.REFUSED
+    assert snapshot.stale_after_s.tolist() == [11.0, 3.0, 3.0]
+    assert [(each.row, each.watts) for each in snapshot.outcomes] == [(2, 1.0), (0, 2.0)]
+    assert snapshot.slow is not None
+    assert snapshot.slow.points[:, COLUMN[Quantity.SERIAL]].tolist() == [True, False, False]
+    assert not snapshot.complete
+    # One that has just come is not down yet.
+    assert [snapshot.status(row) for row in range(3)] == [
+        DeviceStatus.DOWN,
+        DeviceStatus.SUSPECT,
+        DeviceStatus.DOWN,
+    ]
+    assert snapshot.down.tolist() == [True, False, True]
+    assert table.freeze(161.0).down.tolist() == [True, True, True]

@@ -41,6 +41,25 @@ def test_every_handler_of_a_topic_hears_it_and_a_filter_counts_once() -> None:
     assert list(routes.filters) == ["a/b", "a/+"]
 
 
+def test_who_is_taken_out_hears_no_more() -> None:
+    def other(_topic: str, _payload: bytes, _retained: bool) -> None:  # noqa: FBT001  TopicHandler
+        raise AssertionError
+
+    routes = Dispatch()
+    for topic_filter in FILTERS:
+        routes.add(topic_filter, ignore)
+    routes.add("a/b", other)
+    assert not routes.remove("a/b", ignore)
+    assert "a/b" in routes.filters
+    assert routes.remove("a/b", other)
+    assert "a/b" not in routes.filters
+    for topic_filter in FILTERS:
+        if topic_filter != "a/b":
+            assert routes.remove(topic_filter, ignore)
+    assert not routes.filters
+    assert [routes.route(topic.encode()) for topic in TOPICS] == [None] * len(TOPICS)
+
+
 @pytest.mark.parametrize("wrong", ["", "a/#/b", "a#", "a/b+", "+a/b", "#/"])
 def test_what_is_no_filter_is_refused(wrong: str) -> None:
     with pytest.raises(ValueError, match="is no topic filter"):

@@ -73,6 +73,8 @@ class _Connection(asyncio.Protocol):
         self.at: float = 0.0
         self.ended = False
         self.subscribes: list[list[str]] = []
+        self.unsubscribes: list[bytes] = []
+        """What follows the packet id."""
         self.options: set[int] = set()
         self.published: list[tuple[str, bytes, int]] = []
         """Topic, payload, packet id; 0 = QoS 0."""
@@ -115,6 +117,9 @@ class _Connection(asyncio.Protocol):
                 self._connected(body)
             case 8:
                 self._subscribed(body)
+            case 10:
+                self.unsubscribes.append(body[2:])
+                self.send(packet(0xB0, body[:2] + (b"\0\0" if self.version == V5 else b"")))
             case 3:
                 self._heard(head, body)
             case 12:
