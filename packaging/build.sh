@@ -70,9 +70,11 @@ cp systemd/*.conf LICENSE CHANGELOG.md docs/config.schema.json $stage/doc/
 $tools/bin/python packaging/licences.py $wheels >$stage/doc/copyright
 chmod -R u=rwX,go=rX $stage/doc $stage/man
 cp $stage/doc/copyright $out/$name.licences.txt
-$tools/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml --of JSON \
-    -o $out/$name.cdx.json $stage/venv/bin/python 2>/dev/null
-$tools/bin/python - "$version" $out/$name.cdx.json <<'PYTHON'
+# Beside the package, which does not hold it, and as slow as packing.
+listed() {
+    $tools/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml --of JSON \
+        -o $out/$name.cdx.json $stage/venv/bin/python 2>/dev/null
+    $tools/bin/python - "$version" $out/$name.cdx.json <<'PYTHON'
 import json, sys
 version, path = sys.argv[1:]
 with open(path) as file:
@@ -84,6 +86,7 @@ with open(path, "w") as file:
     json.dump(bom, file, indent=2, sort_keys=True)
     file.write("\n")
 PYTHON
+}
 DEB_MAINTAINER=${DEB_MAINTAINER:-Quotawatt <quotawatt@localhost>}
 export DEB_ARCH DEB_MAINTAINER
 packed() {
@@ -93,5 +96,8 @@ packed() {
         --target "../../../$package" >/dev/null)
     echo "$package"
 }
+listed & working=$!
+for other in ${ALSO:-}; do packed "$other" & working="$working $!"; done
 packed "$version"
-for other in ${ALSO:-}; do packed "$other"; done
+# shellcheck disable=SC2086 - a list; each is waited for by itself, or its failure would not be seen
+for each in $working; do wait $each; done

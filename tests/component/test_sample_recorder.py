@@ -183,6 +183,23 @@ async def test_a_device_keeps_its_number_whatever_the_order_of_the_configuration
     await bench.recorder.close()
 
 
+async def test_devices_come_and_go_within_a_minute(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.recorder.go_by(["d-0", "d-1"])  # as they are: nothing happens
+    await bench.run(30)
+    # The first is the second now.
+    bench.devices = 3
+    bench.recorder.go_by(["d-2", "d-0", "d-3"])
+    await bench.run(60, write_every=20)
+    await bench.recorder.close()
+
+    rows = bench.query("SELECT start_s, name, samples FROM by_minute WHERE name LIKE 'd-%' ORDER BY 1, 2")
+    assert [(start_s - NOON, name) for start_s, name, _ in rows] == [(0, "d-0"), (0, "d-2"), (60, "d-2")]
+    assert sum(samples for *_, samples in rows) >= 88
+    site = bench.query(f"SELECT samples FROM by_minute WHERE start_s = {NOON} AND name = '@power'")
+    assert site[0][0] >= 58
+
+
 async def test_with_a_thread_as_in_the_daemon(tmp_path: Path) -> None:
     bench = Bench(tmp_path, connect_file, devices=2_500)
     await bench.run(60, write_every=60)

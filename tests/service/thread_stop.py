@@ -5,14 +5,17 @@ Usage: python3 thread_stop.py THREAD-ID SECONDS
 """
 
 import ctypes
+import os
 import sys
 import time
 
 PTRACE_SEIZE, PTRACE_INTERRUPT = 0x4206, 0x4207
+WAIT_FOR_THREADS = 0x40000000
+LOOK_S = 0.1
 
 
 def main() -> None:
-    """Seize it, stop it, wait; it goes on when this process ends."""
+    """Seize it, stop it, wait; it goes on when this process ends, which it does with it."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
     thread = int(sys.argv[1])
@@ -20,7 +23,12 @@ def main() -> None:
         if libc.ptrace(request, thread, None, None) != 0:
             sys.exit(f"ptrace: errno {ctypes.get_errno()}")
     print("stopped", flush=True)
-    time.sleep(float(sys.argv[2]))
+    for _ in range(round(float(sys.argv[2]) / LOOK_S)):
+        # Who was killed is not gone before whoever stopped it has looked.
+        found, status = os.waitpid(thread, os.WNOHANG | WAIT_FOR_THREADS)
+        if found and not os.WIFSTOPPED(status):
+            return
+        time.sleep(LOOK_S)
 
 
 if __name__ == "__main__":

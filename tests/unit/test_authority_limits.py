@@ -5,7 +5,16 @@ from dataclasses import replace
 import pytest
 
 from daemon.authority.clock_trust import ClockTrust
-from daemon.authority.machine import LeaseAccepted, LeaseSeen, Moment, Source, State, forecast_w, steady_for
+from daemon.authority.machine import (
+    LeaseAccepted,
+    LeaseSeen,
+    LeaseTimed,
+    Moment,
+    Source,
+    State,
+    forecast_w,
+    steady_for,
+)
 from tests.world.authority_bench import MW, POLICY, AuthorityBench
 
 CONTRACT_W, FAILSAFE_W = POLICY.contract_max_w, POLICY.failsafe_w
@@ -255,6 +264,26 @@ def test_a_lease_ends_with_its_exp_if_that_is_earlier() -> None:
     assert bench.is_in(State.CONTROLLED)
     bench.run(1)
     assert bench.is_in(State.FAILSAFE)
+
+
+def test_a_shorter_timeout_shortens_the_lease_that_is_held_and_a_longer_one_does_not_lengthen_it() -> None:
+    bench = controlled()
+    fresh_until_s, lease = bench.authority.fresh_until_s, bench.last_lease
+    assert fresh_until_s is not None
+    bench.policy = replace(bench.policy, lease_timeout_s=bench.policy.lease_timeout_s + 60)
+    bench.tell(LeaseTimed(lease))
+    assert bench.authority.fresh_until_s == fresh_until_s
+    bench.policy = replace(bench.policy, lease_timeout_s=bench.policy.lease_timeout_s - 100)
+    bench.tell(LeaseTimed(None))
+    assert bench.authority.fresh_until_s == fresh_until_s
+    bench.tell(LeaseTimed(lease))
+    assert bench.authority.fresh_until_s == pytest.approx(fresh_until_s - 40)
+    # For none that is over already.
+    bench.leasing = False
+    bench.policy = replace(bench.policy, lease_timeout_s=1)
+    bench.run(5)
+    bench.tell(LeaseTimed(lease))
+    assert bench.state is State.FAILSAFE
 
 
 def test_an_older_lease_does_not_shorten_a_newer_one() -> None:
