@@ -15,7 +15,7 @@ from drivers.profiles import load_profile
 from drivers.quantity import Quantity
 from tests.world.hand_bus import HandBus
 from tests.world.loop import VirtualLoop, run_virtual
-from tests.world.modbus_peer import Asked, ScriptedPeer
+from tests.world.modbus_peer import ScriptedPeer
 from tests.world.recording_sink import RecordingSink, modbus_device, running
 
 PERIOD_S, TICK_S = 1.0, 0.02
@@ -63,28 +63,55 @@ def test_units_of_a_gateway_come_and_go_over_one_connection() -> None:
     run_virtual(main)
 
 
-@pytest.mark.parametrize("answers", [True, False])
-def test_what_was_asked_of_a_device_that_has_gone_concerns_nobody(*, answers: bool) -> None:
+@pytest.mark.parametrize("under_way", ["a read", "a read without an answer", "a write", "a write that waits"])
+def test_what_was_asked_of_a_device_that_has_gone_concerns_nobody(under_way: str) -> None:
     async def main(_loop: VirtualLoop) -> None:
         peer, sink = ScriptedPeer(delay_s=0.3), RecordingSink()
         _, port = await peer.listen()
         units = [modbus_device(port, unit) for unit in (1, 2)]
         async with running(units, sink) as fleet:
-            await asyncio.sleep(5.1)
-
-            def without_1(asked: Asked) -> bytes | None:
-                return peer.right(asked) if answers or asked.unit != 1 else None
-
-            peer.answer = without_1
-            fleet.order(0, 2_000.0)
-            fleet.order(0, 2_100.0)
-            sink.writes.clear()
+            # Read every second, one half a second after the other.
+            await asyncio.sleep(4.85)
+            if under_way == "a read without an answer":
+                peer.answer = lambda asked: None if asked.unit == 1 else peer.right(asked)
+            if under_way == "a write":
+                fleet.order(0, 2_000.0)
+            else:
+                await asyncio.sleep(0.25)
+            if under_way == "a write that waits":
+                fleet.order(0, 2_000.0)
+            await asyncio.sleep(0.02)
+            last_s = sink.of(1)[-1].started
+            # Who stays has the row now that the other had.
             changed(fleet, sink, units[1:])
+            peer.asked.clear()
             await asyncio.sleep(6)
-            assert {sample.row for sample in sink.samples} == {0}
-            assert len(sink.samples) >= 5
+            assert {asked.unit for asked in peer.asked} == {2}
+            gaps = gaps_s(sink, 0, last_s)
+            # Who did not answer holds up the line once.
+            assert gaps.min() > PERIOD_S - (0.7 if under_way.endswith("answer") else 2 * TICK_S)
+            assert len(gaps) >= 5
             assert (sink.writes, sink.failures) == ([], [])
             assert peer.connections == 1
+
+    run_virtual(main)
+
+
+def test_devices_of_another_kind_shift_the_rows_and_nothing_else() -> None:
+    async def main(_loop: VirtualLoop) -> None:
+        peer, sink = ScriptedPeer(delay_s=0.01), RecordingSink()
+        _, port = await peer.listen()
+        miners = [modbus_device(port, unit) for unit in (1, 2)]
+        pdus = [modbus_device(port, unit, profile="sim-pdu") for unit in (3, 4)]
+        async with running(miners, sink) as fleet:
+            await asyncio.sleep(3)
+            for devices in ([*pdus, *miners], [*miners[::-1], *pdus], miners):
+                changed(fleet, sink, devices)
+                await asyncio.sleep(3)
+                assert {sample.row for sample in sink.samples} == set(range(len(devices)))
+                for sample in sink.samples:
+                    assert sample.values[Quantity.POWER] is not None, sample
+                assert sink.failures == []
 
     run_virtual(main)
 
@@ -164,8 +191,10 @@ def test_mqtt_devices_come_and_go() -> None:
             bus.say("hall/r1/state", said)
             assert [sample.row for sample in sink.samples] == [1]
             handler = bus.handlers["hall/r0/state"]
-            fleet.order(0, 5_000.0)
             fleet.order(1, 5_000.0)
+            bus.connected = False
+            fleet.order(0, 5_000.0)
+            bus.connected = True
             changed(fleet, sink, [racks[2], racks[1]], bus)
             assert set(bus.handlers) >= {"hall/r1/state", "hall/r2/state"}
             assert not [topic for topic in bus.handlers if "r0" in topic]
