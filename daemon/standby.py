@@ -22,10 +22,11 @@ from daemon.ledger.observation import CycleObservation
 from daemon.mqtt.connection import LastWill
 from daemon.mqtt.publisher import Publisher, last_will
 from daemon.mqtt.topics import Topics
+from daemon.outside import Outside
 from daemon.service import Liveness
+from daemon.site_devices import SiteDevices
 from daemon.standby_view import StandbyView
-from daemon.table import SiteTable
-from daemon.wiring import Outside, SiteDaemon, devices_of, fleet_of, lane_of
+from daemon.wiring import SiteDaemon
 
 RETRY_S = 10.0
 """Between two attempts to open the store."""
@@ -96,19 +97,14 @@ class Standby:
         clock = outside.clock
         self._clock, self._topics, self._boot = clock, Topics(config.site.id), outside.entropy.uuid()
         self._link = outside.link(config, self._will)
-        self._lane = lane_of(config, outside)
-        devices = devices_of(config)
-        table = SiteTable(
-            [device.period_s for device in devices],
-            {row: device.profile.slow_quantities for row, device in enumerate(devices)},
-        )
-        self._fleet = fleet_of(devices, table, self._lane, outside.entropy, config.modbus_tls)
-        table.decode_with(self._fleet)
+        self._devices = SiteDevices(config, outside)
         policy, now = control_policy(config), Moment(clock.wall(), clock.monotonic())
         verdict = start(
             policy.authority, now, boot_id=clock.boot_id(), boottime_s=clock.boottime(), last_limit_w=None
         )
-        controller = Controller(SiteLayout.of(config), policy, table, self._fleet, verdict, now, None)
+        controller = Controller(
+            SiteLayout.of(config), policy, self._devices.table, self._devices.fleet, verdict, now, None
+        )
         self._loop = CycleLoop(controller, self, clock)
         self._publisher = Publisher(
             self._link, self._topics, clock, state=self._state, telemetry=self._telemetry
@@ -130,13 +126,11 @@ class Standby:
     async def run(self) -> None:
         """Hold the site until cancelled."""
         parts: list[Awaitable[Any]] = [
-            self._fleet.run(),
+            self._devices.run(),
             self._link.run(),
             self._loop.run(),
             self._publisher.run(),
         ]
-        if self._lane is not None:
-            parts.append(self._lane.run())
         if self._http is not None:
             parts.append(self._http.run())
         async with asyncio.TaskGroup() as tasks:
@@ -154,7 +148,7 @@ class Standby:
         self._publisher.look()
 
     def _measure(self, result: CycleResult) -> None:
-        measure(self._metrics, self._loop, self._fleet, result)
+        measure(self._metrics, self._loop, self._devices.fleet, result)
 
     def _last(self) -> CycleResult:
         return self._loop.controller.last or self._loop.once()

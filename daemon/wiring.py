@@ -3,24 +3,18 @@
 import asyncio
 import functools
 import math
-import random
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import httpx2
 import structlog
 
 from daemon import __version__
 from daemon.authority.machine import KeysTrusted, LeaseTimed, Moment, Policy, Verdict, start, step
-from daemon.clock import Clock, Entropy
 from daemon.commands.desk import CommandDesk
 from daemon.commands.kept import Kept
 from daemon.commands.trust import TrustedKey
 from daemon.commands.verifier import Verifier
 from daemon.commands.words import Role
-from daemon.config import Config, OnStop, load_config
+from daemon.config import Config, OnStop
 from daemon.config.changes import needs_restart
 from daemon.cycle.alarms import Alarm
 from daemon.cycle.controller import Controller, CycleResult
@@ -43,28 +37,19 @@ from daemon.http.server import HttpServer
 from daemon.ledger.intervals import IntervalBuilder
 from daemon.ledger.ledger import Ledger
 from daemon.ledger.recorder import Recorder
-from daemon.mqtt.connection import LastWill, MqttConnection
+from daemon.mqtt.connection import LastWill
 from daemon.mqtt.lane import DeviceLane
 from daemon.mqtt.orders import BrokerOutlet, OrderIntake
-from daemon.mqtt.port import BrokerLink, DeviceBus
 from daemon.mqtt.publisher import Publisher, last_will
-from daemon.mqtt.topics import Topics, client_id, lane_client_id
+from daemon.mqtt.topics import Topics
+from daemon.outside import Outside
 from daemon.reloading import Reloader
 from daemon.samples import SampleRecorder
-from daemon.service import Liveness, Notifier
+from daemon.service import Liveness
 from daemon.signing import PrivateKey, PublicKey
+from daemon.site_devices import SiteDevices
 from daemon.store import Store
-from daemon.store.database import Connect
-from daemon.table import SiteTable
 from daemon.uplink import Uplink
-from drivers.address import MqttAddress
-from drivers.device import Device
-from drivers.errors import AddressError
-from drivers.fleet import SiteFleet, build_fleet
-from drivers.ports import DeviceTopics, FleetSink
-from drivers.profile import at_once
-from drivers.quantity import Quantity
-from drivers.tls import TlsFiles
 
 STOP_S = 5.0
 """What a stop may take over saying goodbye."""
@@ -72,51 +57,6 @@ STOP_S = 5.0
 _PROGRESS = "interval_in_progress"
 
 _log = structlog.get_logger(__name__)
-
-
-async def config_off_the_loop(path: Path) -> Config:
-    """A configuration, read on a thread of its own: control goes on meanwhile.
-
-    Raises:
-        ConfigurationError: with a line for every mistake.
-    """
-    return await asyncio.to_thread(load_config, path)
-
-
-@dataclass(frozen=True, slots=True)
-class Outside:
-    """What is behind the daemon's ports: the real things, or a world in memory."""
-
-    clock: Clock
-    entropy: Entropy
-    open_store: Callable[[Config], Awaitable[Store]]
-    connect_samples: Connect
-    link: Callable[[Config, Callable[[], LastWill]], BrokerLink]
-    lane: Callable[[Config], DeviceBus]
-    """The MQTT devices' own way to the broker; asked for only if there are any."""
-    http: Callable[[Config], httpx2.AsyncClient]
-    serve_http: bool
-    notifier: Notifier
-    read_config: Callable[[Path], Awaitable[Config]] = config_off_the_loop
-    """For a reload."""
-
-
-def link_over_sockets(entropy: Entropy) -> Callable[[Config, Callable[[], LastWill]], BrokerLink]:
-    """Connections to the configured broker."""
-
-    def link(config: Config, will: Callable[[], LastWill]) -> BrokerLink:
-        return MqttConnection(config.mqtt, client_id=client_id(config.site.id), entropy=entropy, will=will)
-
-    return link
-
-
-def lane_over_sockets(entropy: Entropy) -> Callable[[Config], DeviceBus]:
-    """Connections for the devices of the configured broker."""
-
-    def lane(config: Config) -> DeviceBus:
-        return DeviceLane(config.mqtt, client_id=lane_client_id(config.site.id), entropy=entropy)
-
-    return lane
 
 
 def verifier_of(config: Config) -> Verifier:
@@ -147,18 +87,11 @@ class SiteDaemon:
         self._uncontrolled_keeper = UncontrolledKeeper(store, config.site.contract_max_w)
         self._outlet_keeper = OutletKeeper(store)
         self._link = outside.link(config, self._will)
-        self._lane = lane_of(config, outside)
-        devices = devices_of(config)
-        self._table = SiteTable(*columns_of(devices))
-        self._fleet = fleet_of(devices, self._table, self._lane, outside.entropy, config.modbus_tls)
-        self._table.decode_with(self._fleet)
+        self._devices = SiteDevices(config, outside)
         self._liveness = Liveness(outside.notifier)
         self._receipted: tuple[tuple[int, int], float] | None = None
         """The newest receipted record seen, and since when; monotonic."""
         self.reloader = Reloader(self._read_config, self.reload, self._liveness, outside.clock)
-        self._tasks: asyncio.TaskGroup | None = None
-        """Of all parts, while it runs."""
-        self._running: list[asyncio.Task[None]] = []
         self._told_state: tuple[Moment, LedgerHead, dict[str, Any]] | None = None
         """Once per cycle and record: many ask."""
 
@@ -201,7 +134,9 @@ class SiteDaemon:
         trusted = KeysTrusted(verifier.keys.dispatchers(kept.quota))
         verdict = step(verdict.authority, trusted, now, policy.authority)
         uncontrolled_w = await load_uncontrolled(self._store)
-        controller = Controller(layout, policy, self._table, self._fleet, verdict, now, uncontrolled_w)
+        controller = Controller(
+            layout, policy, self._devices.table, self._devices.fleet, verdict, now, uncontrolled_w
+        )
         self._outlet_keeper.resume(controller, await load_outlets_off(self._store))
         builder = IntervalBuilder(
             config.site.interval_s,
@@ -300,20 +235,19 @@ class SiteDaemon:
             ExceptionGroup: a part failed in a way that nobody foresaw; the service manager restarts us.
         """
         try:
-            async with asyncio.TaskGroup() as self._tasks:
-                for name, part in self._parts().items():
-                    self._running.append(self._tasks.create_task(part, name=name))
+            async with asyncio.TaskGroup() as tasks:
+                running = [tasks.create_task(part, name=name) for name, part in self._parts().items()]
                 await stop.wait()
                 self._outside.notifier.stopping("stopping")
                 await self._leave()
-                for task in self._running:
+                for task in running:
                     task.cancel()
         finally:
             await self._close()
 
     def _parts(self) -> dict[str, Any]:
         parts: dict[str, Any] = {
-            "fleet": self._fleet.run(),
+            "devices": self._devices.run(),
             "link": self._link.run(),
             "intake": self._intake.run(self._desk),
             "desk": self._tick_desk(),
@@ -329,8 +263,6 @@ class SiteDaemon:
             "publisher": self._publisher.run(),
             "samples": self._samples.run(),
         }
-        if self._lane is not None:
-            parts["lane"] = self._lane.run()
         if self._uplink is not None:
             parts["uplink"] = self._uplink.run()
         if self._outside.serve_http:
@@ -353,20 +285,13 @@ class SiteDaemon:
         if problems:
             raise ConfigurationError(problems)
         layout, policy, verifier = SiteLayout.of(config), control_policy(config), verifier_of(config)
-        controller, devices, lane = self._loop.controller, devices_of(config), self._lane
+        controller = self._loop.controller
         heirs = layout.heirs_of(controller.layout)
-        if lane is None:
-            lane = lane_of(config, self._outside)
-        try:
-            self._fleet.go_by(devices, lane)
-        except AddressError as error:
-            raise ConfigurationError([f"{config.path}: devices: {error}"]) from None
+        self._devices.go_by(config, heirs.rows)
         # Nothing from here on waits or fails.
         self._config = config
-        self._open_lane(lane)
-        self._table.go_by(*columns_of(devices), heirs.rows)
         controller.go_by(layout, policy, heirs, self._loop.moment())
-        self._samples.go_by([device.id for device in devices])
+        self._samples.go_by([device.id for device in config.devices])
         self._desk.trust(verifier)
         kept = self._desk.kept
         for device, exclusion in kept.exclusions.items():
@@ -375,14 +300,6 @@ class SiteDaemon:
         self._loop.apply(LeaseTimed(kept.lease))
         # Whoever looks from here on sees the new devices, and no figures of the old.
         self._loop.once()
-
-    def _open_lane(self, lane: DeviceBus | None) -> None:
-        """The first MQTT device has come."""
-        if lane is self._lane or lane is None:
-            return
-        self._lane = lane
-        if self._tasks is not None:
-            self._running.append(self._tasks.create_task(lane.run(), name="lane"))
 
     async def _ask_for_upload(self) -> None:
         self._ledger.changed.set()
@@ -405,8 +322,8 @@ class SiteDaemon:
         try:
             async with asyncio.timeout(STOP_S):
                 await self._link.drained()
-                if self._lane is not None:
-                    await self._lane.drained()
+                if self._devices.lane is not None:
+                    await self._devices.lane.drained()
         except TimeoutError:
             _log.warning("the broker did not take the last words in time")
 
@@ -467,10 +384,10 @@ class SiteDaemon:
         metrics, head = self._metrics, self._head()
         metrics.messages_refused(self._refused)
         metrics.messages_dropped(self._intake.dropped)
-        if isinstance(self._lane, DeviceLane):
-            metrics.device_messages_dropped(self._lane.dropped)
+        if isinstance(self._devices.lane, DeviceLane):
+            metrics.device_messages_dropped(self._devices.lane.dropped)
         metrics.ledger(head.seq, head.acked_seq)
-        measure(metrics, self._loop, self._fleet, result)
+        measure(metrics, self._loop, self._devices.fleet, result)
 
     def _notify(self, result: CycleResult) -> None:
         self._liveness.cycled(
@@ -493,43 +410,3 @@ class SiteDaemon:
         age_s = now_s - self._receipted[1]
         age = f"{age_s:.0f} s ago" if math.isfinite(age_s) else "none since the start"
         return f"{line}, {position.backlog} records to deliver, last receipt {age}"
-
-
-def lane_of(config: Config, outside: Outside) -> DeviceBus | None:
-    """The MQTT devices' own way to the broker, if there are any."""
-    over_mqtt = any(isinstance(device.address, MqttAddress) for device in config.devices)
-    return outside.lane(config) if over_mqtt else None
-
-
-def columns_of(devices: Sequence[Device]) -> tuple[list[float], dict[int, Collection[Quantity]]]:
-    """Of the site table: how often each is polled, and what of it seldom."""
-    slow: dict[int, Collection[Quantity]] = {
-        row: device.profile.slow_quantities for row, device in enumerate(devices)
-    }
-    return [device.period_s for device in devices], slow
-
-
-def devices_of(config: Config) -> list[Device]:
-    """As the drivers know them. What settles has its readings taken together."""
-    points = frozenset(SiteLayout.of(config).points)
-    return [
-        Device(
-            device.id,
-            at_once(device.profile) if row in points else device.profile,
-            device.address,
-            device.period_s,
-        )
-        for row, device in enumerate(config.devices)
-    ]
-
-
-def fleet_of(
-    devices: Sequence[Device],
-    sink: FleetSink,
-    bus: DeviceTopics | None,
-    entropy: Entropy,
-    tls: TlsFiles | None,
-) -> SiteFleet:
-    """The drivers of these devices; what they read goes to `sink`."""
-    rng = random.Random(int(entropy.uniform(0, 2**31)))  # noqa: S311 - jitter of back-offs, no secret
-    return build_fleet(devices, sink, bus, rng, tls)

@@ -14,6 +14,7 @@ import uvloop
 from daemon.clock import SystemClock, SystemEntropy
 from daemon.config import Config, load_config
 from daemon.config.open_files import OpenFiles, open_files_needed
+from daemon.outside import Outside, config_off_the_loop, lane_over_sockets, link_over_sockets
 from daemon.service import Notifier, configure_logging
 from daemon.service.garbage import spare_the_search
 from daemon.service.open_files import raise_open_files
@@ -21,7 +22,6 @@ from daemon.standby import open_or_stand_by
 from daemon.store import Store
 from daemon.store.database import connect_file
 from daemon.store.lock import FolderLock
-from daemon.wiring import Outside, config_off_the_loop, lane_over_sockets, link_over_sockets
 
 _log = structlog.get_logger(__name__)
 

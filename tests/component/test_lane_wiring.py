@@ -16,7 +16,7 @@ def test_the_lane_is_there_for_devices_and_only_for_them(racks: int, tmp_path: P
             await site.start()
             await site.run(30)
             assert site.daemon is not None
-            assert (site.daemon._lane is not None) == (racks > 0)
+            assert (site.daemon._devices.lane is not None) == (racks > 0)
             assert site.state["devices"]["ok"] == site.state["devices"]["total"]
 
     run_virtual(main)

@@ -65,8 +65,8 @@ def test_a_lower_contract_holds_at_once_and_no_poll_is_missed(tmp_path: Path) ->
     async def story(site: VirtualSite) -> None:
         quota_w = await held(site, 0.8)
         assert site.daemon is not None
-        counted = dict(site.daemon._fleet.counters())
-        fleet, links = site.daemon._fleet, site.link
+        counted = dict(site.daemon._devices.fleet.counters())
+        fleet, links = site.daemon._devices.fleet, site.link
         lower_w = quota_w // 2
         rewritten(tmp_path, with_value("failsafe_mw", f"{lower_w / 2e6:.6f}"))
         rewritten(tmp_path, with_value("contract_max_mw", f"{lower_w / 1e6:.6f}"))
@@ -76,8 +76,8 @@ def test_a_lower_contract_holds_at_once_and_no_poll_is_missed(tmp_path: Path) ->
 
         assert site.state["limit_w"] == lower_w
         assert site.plant.truth.true_power_w <= lower_w
-        assert (site.daemon._fleet, site.link) == (fleet, links)
-        after = site.daemon._fleet.counters()
+        assert (site.daemon._devices.fleet, site.link) == (fleet, links)
+        after = site.daemon._devices.fleet.counters()
         assert {key: after[key] - count for key, count in counted.items() if key != "ok"} == dict.fromkeys(
             counted.keys() - {"ok"}, 0
         )

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from daemon.config import load_config
+from daemon.cycle.layout import SiteLayout
+from daemon.metering.measuring import Metering
 from drivers.address import ModbusTcpAddress
 from drivers.modbus.link import Link
 from tests.world.loop import VirtualLoop, run_virtual
@@ -60,7 +62,7 @@ class WatchedSite(VirtualSite):
 
     def _watch(self) -> None:
         assert self.daemon is not None
-        table, controller = self.daemon._table, self.daemon._loop.controller
+        table, controller = self.daemon._devices.table, self.daemon._loop.controller
         self.polls: dict[str, list[float]] = {}
         swept = table.swept
 
@@ -76,7 +78,7 @@ class WatchedSite(VirtualSite):
     def links(self) -> dict[str, object]:
         """By end, what the requests go over."""
         assert self.daemon is not None
-        links = self.daemon._fleet._modbus._assembly.links
+        links = self.daemon._devices.fleet._modbus._assembly.links
         return {link.name: link._line._transport for link in links if isinstance(link, Link)}  # type: ignore[attr-defined]
 
     def ordered(self) -> dict[str, float]:
@@ -168,8 +170,17 @@ def test_devices_are_removed_under_load(tmp_path: Path) -> None:
         loads, before = site.plant.truth.fleet, dict(site.polls)
         drawn_w = sum(float(loads.draw_w[loads.index[name]]) for name in ("m-01-03", "m-01-04", "m-01-05"))
 
-        assert await site.reload() == []
+        # At once, without waiting for the meter.
+        layout = SiteLayout.of(load_config(site.path))
+        after, looked = Metering(layout.instruments, layout.loads), controller.last
         assert uncontrolled_w is not None
+        assert looked is not None
+        counted_w = np.nan_to_num(looked.loads_power.measured_w)
+        after.take_over(controller.metering, layout.heirs_of(controller.layout), counted_w, 0.0)
+        assert after.uncontrolled_w is not None
+        assert abs(after.uncontrolled_w - uncontrolled_w - drawn_w) <= 0.05 * drawn_w
+
+        assert await site.reload() == []
         assert controller.metering.uncontrolled_w is not None
         assert controller.metering.uncontrolled_w - uncontrolled_w >= 0.9 * drawn_w
         assert await site.held_for(60, limit_w) <= 0.005 * limit_w
@@ -181,6 +192,23 @@ def test_devices_are_removed_under_load(tmp_path: Path) -> None:
             before.get(name, []) for name in ("m-01-03", "m-01-04")
         ]
         assert not any("127.0.20.3:" in name for name in site.links())
+
+    played(tmp_path, story, racks=0)
+
+
+def test_new_devices_are_not_ordered_about_before_the_meter_was_read_beside_them(tmp_path: Path) -> None:
+    async def story(site: WatchedSite) -> None:
+        limit_w = await site.first(*ADDED, share=0.8)
+        site.without(*PDU)
+
+        assert await site.reload() == []
+        lower_w = round(0.9 * limit_w)
+        site.dispatcher.quota((0, lower_w))
+        await site.run(1.5)
+        assert site.ordered() != site.orders
+        assert {site.ordered()[name] for name in ("m-01-03", "m-01-04", "m-01-05")} == {-1.0}
+        await site.run(30)
+        assert await site.held_for(60, lower_w) <= 0
 
     played(tmp_path, story, racks=0)
 
@@ -304,4 +332,4 @@ def test_a_shorter_lease_is_shorter_at_once(tmp_path: Path) -> None:
 
 def _lane(site: WatchedSite) -> Any:
     assert site.daemon is not None
-    return site.daemon._lane
+    return site.daemon._devices.lane

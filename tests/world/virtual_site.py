@@ -17,12 +17,13 @@ import httpx2
 
 from daemon.config import Config, load_config
 from daemon.mqtt.connection import LastWill
+from daemon.outside import Outside
 from daemon.service import Notifier
 from daemon.signing import PrivateKey, dumps, loads, parse, sign
 from daemon.store import Store
 from daemon.store.database import Connect
 from daemon.timestamps import format_utc
-from daemon.wiring import Outside, SiteDaemon
+from daemon.wiring import SiteDaemon
 from drivers.ports import TopicHandler
 from sim_devices.exchange import Exchange
 from sim_devices.mqtt.memory import MemoryBroker, MemoryBus
