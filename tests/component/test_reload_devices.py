@@ -9,6 +9,7 @@ import numpy as np
 
 from daemon.config import load_config
 from daemon.cycle.layout import SiteLayout
+from daemon.cycle.report import device_objects
 from daemon.metering.measuring import Metering
 from drivers.address import ModbusTcpAddress
 from drivers.modbus.link import Link
@@ -309,6 +310,26 @@ def test_the_meters_that_are_settled_by_stay_until_a_restart(tmp_path: Path) -> 
 
         assert "devices: the meters that are settled by have changed (meter, meter-2); restart" in problem
         assert "meter-2" not in ids(site)
+
+    played(tmp_path, story, racks=0)
+
+
+def test_whoever_looks_right_after_sees_the_devices_that_there_are(tmp_path: Path) -> None:
+    async def story(site: WatchedSite) -> None:
+        await site.first(rest_s=20)
+        site.without(*PDU, *ADDED)
+        assert site.daemon is not None
+        controller = site.daemon._loop.controller
+
+        site.daemon.reload(load_config(site.path))
+
+        last = controller.last
+        assert last is not None
+        assert [device["id"] for device in device_objects(controller, last)] == [
+            device.id for device in controller.layout.devices
+        ]
+        assert site.daemon._state()["devices"]["total"] == len(ids(site))
+        assert controller.hypothetical(0, last.moment) is not None
 
     played(tmp_path, story, racks=0)
 
