@@ -299,6 +299,7 @@ class SiteDaemon:
         self._loop.apply(KeysTrusted(verifier.keys.dispatchers(kept.quota)))
         self._loop.apply(LeaseTimed(kept.lease))
         # Whoever looks from here on sees the new devices, and no figures of the old.
+        self._told_state = None
         self._loop.once()
 
     async def _ask_for_upload(self) -> None:

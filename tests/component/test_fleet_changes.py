@@ -97,6 +97,22 @@ def test_what_was_asked_of_a_device_that_has_gone_concerns_nobody(under_way: str
     run_virtual(main)
 
 
+def test_what_waits_for_a_connection_is_not_asked_of_a_device_that_has_gone() -> None:
+    async def main(_loop: VirtualLoop) -> None:
+        peer, sink = ScriptedPeer(), RecordingSink()
+        _, port = await peer.listen()
+        units = [modbus_device(port, unit) for unit in (1, 2)]
+        async with running(units, sink) as fleet:
+            fleet.order(0, 2_000.0)
+            changed(fleet, sink, units[1:])
+            await asyncio.sleep(3)
+            assert {asked.unit for asked in peer.asked} == {2}
+            assert len(sink.of(0)) >= 2
+            assert (sink.writes, sink.failures, peer.connections) == ([], [], 1)
+
+    run_virtual(main)
+
+
 def test_devices_of_another_kind_shift_the_rows_and_nothing_else() -> None:
     async def main(_loop: VirtualLoop) -> None:
         peer, sink = ScriptedPeer(delay_s=0.01), RecordingSink()
