@@ -5,7 +5,7 @@ import random
 from collections.abc import Collection, Sequence
 
 from daemon.config import Config
-from daemon.cycle.layout import SiteLayout
+from daemon.cycle.layout import SETTLED
 from daemon.errors import ConfigurationError
 from daemon.mqtt.port import DeviceBus
 from daemon.outside import Outside
@@ -68,21 +68,26 @@ class SiteDevices:
 
 def _devices_of(config: Config) -> list[Device]:
     """As the drivers know them. What settles has its readings taken together."""
-    points = frozenset(SiteLayout.of(config).points)
     return [
         Device(
             device.id,
-            at_once(device.profile) if row in points else device.profile,
+            at_once(device.profile) if device.role in SETTLED else device.profile,
             device.address,
             device.period_s,
         )
-        for row, device in enumerate(config.devices)
+        for device in config.devices
     ]
 
 
 def _columns_of(devices: Sequence[Device]) -> tuple[list[float], dict[int, Collection[Quantity]]]:
     """Of the site table: how often each is polled, and what of it seldom."""
-    slow: dict[int, Collection[Quantity]] = {
-        row: device.profile.slow_quantities for row, device in enumerate(devices)
-    }
+    # Many share one profile, and it takes longer to ask it than to look it up.
+    of_profile: dict[int, Collection[Quantity]] = {}
+    slow: dict[int, Collection[Quantity]] = {}
+    for row, device in enumerate(devices):
+        profile = device.profile
+        if id(profile) not in of_profile:
+            of_profile[id(profile)] = profile.slow_quantities
+        if of_profile[id(profile)]:
+            slow[row] = of_profile[id(profile)]
     return [device.period_s for device in devices], slow

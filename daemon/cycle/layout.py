@@ -16,6 +16,8 @@ from daemon.table.carrying import BEGINS, Heirs, among
 from drivers.profile import OutputKind, Profile, Role
 from drivers.sameness import Sameness
 
+SETTLED = (Role.SITE_METER, Role.CIRCUIT_METER)
+"""What is settled by, in the order of its points."""
 _HOURS = 24
 
 _RANKS = {Tier.FIRST_TO_GO: Rank.FIRST_TO_GO, Tier.NORMAL: Rank.NORMAL, Tier.CRITICAL: Rank.CRITICAL}
@@ -92,7 +94,7 @@ class SiteLayout:
         own = [config.devices[row] for row in controllable]
         return cls(
             devices=config.devices,
-            points=(*by_role[Role.SITE_METER], *by_role[Role.CIRCUIT_METER]),
+            points=tuple(row for role in SETTLED for row in by_role[role]),
             loads=loads,
             sleeps=np.array([_sleeps(config.devices[row]) for row in controllable], dtype=np.bool_),
             circuits=Circuits.build(
