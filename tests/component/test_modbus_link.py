@@ -109,7 +109,7 @@ def test_a_sweep_of_several_requests_is_one_sample_as_old_as_its_first() -> None
             assert len(peer.asked) == 5
             assert sink.fleet is not None
             # As if another device of the same kind had been swept.
-            for matrix in fleet._modbus._assembly.matrices:  # type: ignore[attr-defined]  # they are Modbus devices
+            for matrix in fleet._modbus._assembly.matrices:
                 matrix.changed = True
             sink.fleet.decode_into(sink.decoded)
             assert sink.decoded[0, COLUMN[Quantity.POWER]] == sample.values[Quantity.POWER]
