@@ -183,6 +183,6 @@ class Config:
     http_listen: HttpListen
     economics: Economics = Economics()
     modbus_tls: TlsFiles | None = None
+    """For the devices at modbuss:// addresses."""
     previous_key_path: Path | None = None
     """Of the key that the site's key replaces."""
-    """For the devices at modbuss:// addresses."""
