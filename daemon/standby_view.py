@@ -5,7 +5,7 @@ from typing import Any
 
 from daemon.cycle.loop import CycleLoop
 from daemon.cycle.report import device_objects
-from daemon.http.view import CommandOutcome, Health
+from daemon.http.view import NO_STORE, CommandOutcome, Health
 
 
 class StandbyView:
@@ -40,7 +40,7 @@ class StandbyView:
     async def command(self, body: bytes) -> CommandOutcome:
         """An answer would have to be on the disk first."""
         del body
-        return CommandOutcome("no-store", None)
+        return CommandOutcome(NO_STORE, None)
 
     async def answers(self, jti: str) -> Sequence[str]:
         del jti

@@ -9,7 +9,8 @@ from daemon.commands.verdicts import Refused
 from daemon.cycle.foresight import Foresight
 from daemon.cycle.loop import CycleLoop
 from daemon.cycle.report import device_objects, plan_object
-from daemon.http.view import CommandOutcome, Health
+from daemon.errors import StoreError
+from daemon.http.view import NO_STORE, CommandOutcome, Health
 from daemon.ledger.ledger import Ledger
 
 _LATE_S = 5.0
@@ -65,7 +66,11 @@ class LocalView:
         return Health(ok=True)
 
     async def command(self, body: bytes) -> CommandOutcome:
-        match await self._desk.receive_command(body):
+        try:
+            taken = await self._desk.receive_command(body)
+        except StoreError:
+            return CommandOutcome(NO_STORE, None)
+        match taken:
             case Refused(reason=reason):
                 return CommandOutcome(reason.value, None)
             case [first, *_]:

@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.exceptions import HTTPException
 
-from daemon.http.view import SiteView
+from daemon.http.view import NO_STORE, SiteView
 
 LARGEST_COMMAND = 16 * 1024
 """Bytes of a cmd JWS, as on MQTT."""
@@ -69,6 +69,8 @@ def _add_commands(app: FastAPI, view: SiteView) -> None:
     @app.post("/api/v1/commands")
     async def command(request: Request) -> Response:
         outcome = await view.command(await _bounded_body(request))
+        if outcome.word == NO_STORE:
+            return problem(503, NO_STORE, "nothing can be recorded now: the command was not taken")
         if outcome.answer is None:
             # The same silence as on MQTT, which here needs a status.
             return problem(401, outcome.word, "this command cannot be answered to its issuer")

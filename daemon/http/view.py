@@ -13,12 +13,16 @@ class Health:
     reasons: tuple[str, ...] = ()
 
 
+NO_STORE = "no-store"
+"""The word of a command that could not be made durable, and so was not taken: it may be sent again later."""
+
+
 @dataclass(frozen=True, slots=True)
 class CommandOutcome:
     """What became of a command's bytes."""
 
     word: str
-    """`accepted`, `done`, `failed` or `rejected`; without an answer, why it is none (`malformed`, …)."""
+    """`accepted`, `done`, `failed` or `rejected`; without one, why it is none: `malformed`, `NO_STORE`, …"""
     answer: str | None
     """The first answer, a compact JWS; `None` where MQTT would be silent too."""
 

@@ -16,7 +16,9 @@ from daemon.commands.orders import Exclusion, Hold, Lease, OperatorLimit, Schedu
 from daemon.commands.sender import Sender, Signed
 from daemon.commands.verdicts import Refused
 from daemon.commands.words import Lane, Role
+from daemon.cycle.local_view import LocalView
 from daemon.errors import StoreError
+from daemon.http.view import NO_STORE, CommandOutcome
 from daemon.signing import PrivateKey, jws_hash, sign
 from daemon.timestamps import format_utc
 from tests.world.desk import DeskWorld, answer_claims, desk_world, said
@@ -498,6 +500,16 @@ async def test_a_command_without_a_topic_goes_by_its_keys_role(world: DeskWorld,
     assert said(answers) == [ACCEPTED, DONE]
     assert isinstance(await desk.receive_command(b"hello"), Refused)
     assert world.outlet.refusals == [("cmd/operator", "malformed")]
+
+
+async def test_over_http_too_what_the_disk_refuses_is_not_taken(world: DeskWorld, senders: Senders) -> None:
+    view = LocalView(None, await world.open(), None, dict)  # type: ignore[arg-type] # the desk is all it asks
+    hold = senders.hold(1_000_000).jws.encode()
+    world.ledger.fails = StoreError("disk full")
+
+    assert await view.command(hold) == CommandOutcome(NO_STORE, None)
+    world.ledger.fails = None
+    assert (await view.command(hold)).word == "accepted"
 
 
 async def test_old_messages_are_forgotten_and_still_not_taken_again(

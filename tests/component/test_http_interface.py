@@ -6,6 +6,7 @@ import httpx2
 import pytest
 
 from daemon.http import CommandOutcome, Health, Metrics, create_app
+from daemon.http.view import NO_STORE
 from tests.world.site_view import STATE, ScriptedView
 
 
@@ -108,6 +109,17 @@ async def test_where_mqtt_is_silent_http_says_401_and_the_word(
 
     assert response.status_code == 401
     assert response.json()["type"].rpartition("/")[2] == "bad-signature"
+
+
+async def test_a_command_that_cannot_be_made_durable_is_worth_another_try(
+    client: httpx2.AsyncClient, view: ScriptedView
+) -> None:
+    view.outcome = CommandOutcome(NO_STORE, None)
+
+    response = await client.post("/api/v1/commands", content=b"x.y.z")
+
+    assert response.status_code == 503
+    assert response.json()["type"].rpartition("/")[2] == "no-store"
 
 
 async def test_a_command_without_end_is_cut_where_it_is_too_large(

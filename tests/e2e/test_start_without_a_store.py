@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from daemon.config.settings import MqttProtocol
@@ -53,6 +54,9 @@ async def _is_held(site: RealSite) -> None:
     assert (ledger["epoch"], ledger["backlog"]) == (None, None)
     assert "unable to open database file" in ledger["damage"]
     assert site.dispatch.answers == {}
+    async with httpx2.AsyncClient(base_url=site.http_url, trust_env=False) as client:
+        refused = await client.post("/api/v1/commands", content=b"x.y.z")
+    assert (refused.status_code, refused.json()["type"]) == (503, "/problems/no-store")
 
 
 async def _goes_on(site: RealSite) -> None:
