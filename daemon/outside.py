@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import httpx2
 
@@ -17,14 +18,14 @@ from daemon.service import Notifier
 from daemon.store import Store
 from daemon.store.database import Connect
 
+T = TypeVar("T")
 
-async def config_off_the_loop(path: Path) -> Config:
-    """A configuration, read on a thread of its own: control goes on meanwhile.
 
-    Raises:
-        ConfigurationError: with a line for every mistake.
-    """
-    return await asyncio.to_thread(load_config, path)
+class Aside(Protocol):
+    """Does what takes long, while control goes on."""
+
+    def __call__(self, work: Callable[[], T], /) -> Awaitable[T]:
+        """What `work` returns or raises; it touches nothing that the event loop changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,9 @@ class Outside:
     http: Callable[[Config], httpx2.AsyncClient]
     serve_http: bool
     notifier: Notifier
-    read_config: Callable[[Path], Awaitable[Config]] = config_off_the_loop
-    """For a reload."""
+    read_config: Callable[[Path], Config] = load_config
+    """For a reload; raises `ConfigurationError`, with a line for every mistake."""
+    aside: Aside = asyncio.to_thread
 
 
 def link_over_sockets(entropy: Entropy) -> Callable[[Config, Callable[[], LastWill]], BrokerLink]:

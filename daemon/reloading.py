@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from daemon.clock import Clock
-from daemon.config import Config
 from daemon.errors import ConfigurationError
 from daemon.service.liveness import Liveness
+from daemon.site_draft import SiteDraft
 
 _log = structlog.get_logger(__name__)
 
@@ -20,18 +20,18 @@ class Reloader:
     """Takes the wish for a reload from a signal or a command; one at a time.
 
     Args:
-        read: reads and validates the files, off the event loop.
-        take: goes by a configuration from the next cycle on, or raises `ConfigurationError`: nothing changed.
+        draft: reads and validates the files, off the event loop, or raises `ConfigurationError`.
+        take: goes by what they say from the next cycle on, or raises `ConfigurationError`: nothing changed.
     """
 
     def __init__(
         self,
-        read: Callable[[], Awaitable[Config]],
-        take: Callable[[Config], None],
+        draft: Callable[[], Awaitable[SiteDraft]],
+        take: Callable[[SiteDraft], None],
         liveness: Liveness,
         clock: Clock,
     ) -> None:
-        self._read = read
+        self._draft = draft
         self._take = take
         self._liveness = liveness
         self._clock = clock
@@ -66,7 +66,7 @@ class Reloader:
         self._liveness.reloading(self._clock.monotonic())
         problems: list[str] = []
         try:
-            self._take(await self._read())
+            self._take(await self._draft())
         except ConfigurationError as error:
             problems = error.problems
             _log.error("reload refused; the configuration stays as it was", problems=problems)

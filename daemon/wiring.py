@@ -2,7 +2,6 @@
 
 import asyncio
 import functools
-import math
 from typing import Any
 
 import structlog
@@ -11,12 +10,7 @@ from daemon import __version__
 from daemon.authority.machine import KeysTrusted, LeaseTimed, Moment, Policy, Verdict, start, step
 from daemon.commands.desk import CommandDesk
 from daemon.commands.kept import Kept
-from daemon.commands.trust import TrustedKey
-from daemon.commands.verifier import Verifier
-from daemon.commands.words import Role
 from daemon.config import Config, OnStop
-from daemon.config.changes import needs_restart
-from daemon.cycle.alarms import Alarm
 from daemon.cycle.controller import Controller, CycleResult
 from daemon.cycle.desk_site import DeskSite
 from daemon.cycle.flushing import Flusher
@@ -28,9 +22,8 @@ from daemon.cycle.loop import CycleLoop
 from daemon.cycle.measuring import measure
 from daemon.cycle.outlet_keeper import OutletKeeper, load_outlets_off
 from daemon.cycle.policy import control_policy, upload_offset_s
-from daemon.cycle.report import LedgerHead, state_object, telemetry_object
 from daemon.cycle.uncontrolled_keeper import UncontrolledKeeper, load_uncontrolled
-from daemon.errors import ConfigurationError, StoreError
+from daemon.errors import StoreError
 from daemon.http.app import create_app
 from daemon.http.metrics import Metrics
 from daemon.http.server import HttpServer
@@ -46,8 +39,11 @@ from daemon.outside import Outside
 from daemon.reloading import Reloader
 from daemon.samples import SampleRecorder
 from daemon.service import Liveness
-from daemon.signing import PrivateKey, PublicKey
+from daemon.signing import PrivateKey
 from daemon.site_devices import SiteDevices
+from daemon.site_draft import SiteDraft, verifier_of
+from daemon.site_report import SiteReport, ledger_alarms, uplink_alarms
+from daemon.status_line import StatusLine
 from daemon.store import Store
 from daemon.uplink import Uplink
 
@@ -57,15 +53,6 @@ STOP_S = 5.0
 _PROGRESS = "interval_in_progress"
 
 _log = structlog.get_logger(__name__)
-
-
-def verifier_of(config: Config) -> Verifier:
-    """Who may say what to this site."""
-    keys = [
-        TrustedKey(PublicKey.from_jwk(key.kid, key.jwk), Role(key.role), key.not_before, key.not_after)
-        for key in config.trust_keys
-    ]
-    return Verifier(config.site.id, keys)
 
 
 class SiteDaemon:
@@ -89,11 +76,8 @@ class SiteDaemon:
         self._link = outside.link(config, self._will)
         self._devices = SiteDevices(config, outside)
         self._liveness = Liveness(outside.notifier)
-        self._receipted: tuple[tuple[int, int], float] | None = None
-        """The newest receipted record seen, and since when; monotonic."""
-        self.reloader = Reloader(self._read_config, self.reload, self._liveness, outside.clock)
-        self._told_state: tuple[Moment, LedgerHead, dict[str, Any]] | None = None
-        """Once per cycle and record: many ask."""
+        self._status_line = StatusLine(ledger, settles=config.settlement is not None)
+        self.reloader = Reloader(self._draft, self.go_by, self._liveness, outside.clock)
 
     @classmethod
     async def open(cls, config: Config, outside: Outside) -> "SiteDaemon":
@@ -106,7 +90,8 @@ class SiteDaemon:
         key, previous = PrivateKey.load(config.site_key_path), config.previous_key_path
         store = await outside.open_store(config)
         try:
-            points = [config.devices[row].id for row in SiteLayout.of(config).points]
+            layout = SiteLayout.of(config)
+            points = [config.devices[row].id for row in layout.points]
             ledger = await Ledger.open(
                 store,
                 site=config.site.id,
@@ -118,15 +103,15 @@ class SiteDaemon:
                 points=points,
             )
             daemon = cls(config, outside, key, store, ledger)
-            await daemon._assemble(points)
+            await daemon._assemble(layout, points)
         except BaseException:
             await store.close()
             raise
         return daemon
 
-    async def _assemble(self, points: list[str]) -> None:
+    async def _assemble(self, layout: SiteLayout, points: list[str]) -> None:
         config, clock = self._config, self._outside.clock
-        policy, layout = control_policy(config), SiteLayout.of(config)
+        policy = control_policy(config)
         kept = await Kept.load(self._store)
         now = Moment(clock.wall(), clock.monotonic())
         verdict = await self._verdict(policy.authority, kept, now)
@@ -147,13 +132,17 @@ class SiteDaemon:
         self._progress_keeper = Keeper(self._store, _PROGRESS)
         self._recorder = Recorder(self._ledger, builder, self._progress_keeper)
         self._loop = CycleLoop(controller, self._recorder, clock)
+        self._report = SiteReport(self._loop, self._ledger, self._boot)
         self._samples = SampleRecorder(
             [device.id for device in config.devices],
             config.site.state_dir / "samples.db",
             clock,
             self._outside.connect_samples,
         )
-        self._loop.further_alarms += [self._samples.alarms, self._ledger_alarms]
+        self._loop.further_alarms += [
+            self._samples.alarms,
+            functools.partial(ledger_alarms, self._ledger),
+        ]
         self._flusher = Flusher(
             [
                 self._recorder.flush,
@@ -163,7 +152,7 @@ class SiteDaemon:
                 self._ask_for_upload,
             ]
         )
-        self._desk_site = DeskSite(self._loop, self._state, self._flusher, self.reloader)
+        self._desk_site = DeskSite(self._loop, self._report.state, self._flusher, self.reloader)
         for device, exclusion in kept.exclusions.items():
             self._desk_site.excluded(device, exclusion.reason, exclusion.until)
         outlet = BrokerOutlet(self._link, self._topics, clock, self._count_refusal)
@@ -178,7 +167,7 @@ class SiteDaemon:
         )
         self._intake = OrderIntake(self._link, self._topics, clock, self._desk.claimed_signer)
         self._publisher = Publisher(
-            self._link, self._topics, clock, state=self._state, telemetry=self._telemetry
+            self._link, self._topics, clock, state=self._report.state, telemetry=self._report.telemetry
         )
         self._link.on_connected(self._publisher.tell_again)
         self._loop.on_event.append(self._publisher.event)
@@ -202,7 +191,7 @@ class SiteDaemon:
                 self._outside.entropy,
                 offset_s=upload_offset_s(config),
             )
-            self._loop.further_alarms.append(self._uplink_alarms)
+            self._loop.further_alarms.append(functools.partial(uplink_alarms, self._uplink))
         _log.info(
             "site opened",
             site=config.site.id,
@@ -266,31 +255,28 @@ class SiteDaemon:
         if self._uplink is not None:
             parts["uplink"] = self._uplink.run()
         if self._outside.serve_http:
-            view = LocalView(self._loop, self._desk, self._ledger, self._state)
+            view = LocalView(self._loop, self._desk, self._ledger, self._report.state)
             listen = self._config.http_listen
             app = create_app(view, self._metrics.registry)
             parts["http"] = HttpServer(app, listen.host, listen.port).run()
         return parts
 
-    async def _read_config(self) -> Config:
-        return await self._outside.read_config(self._config.path)
+    async def _draft(self) -> SiteDraft:
+        """What the files say now, while control goes on by what they said."""
+        before, layout, read = self._config, self._loop.controller.layout, self._outside.read_config
+        return await self._outside.aside(lambda: SiteDraft.of(read(before.path), before, layout))
 
-    def reload(self, config: Config) -> None:
+    def go_by(self, draft: SiteDraft) -> None:
         """Go by another configuration from now on. What has not changed stays connected and misses no poll.
 
         Raises:
-            ConfigurationError: it needs a restart; nothing has changed.
+            ConfigurationError: a device cannot be reached at its address; nothing has changed.
         """
-        problems = needs_restart(self._config, config)
-        if problems:
-            raise ConfigurationError(problems)
-        layout, policy, verifier = SiteLayout.of(config), control_policy(config), verifier_of(config)
-        controller = self._loop.controller
-        heirs = layout.heirs_of(controller.layout)
-        self._devices.go_by(config, heirs.rows)
+        config, heirs, verifier = draft.config, draft.heirs, draft.verifier
+        self._devices.go_by(config, draft.listed, heirs.rows)
         # Nothing from here on waits or fails.
         self._config = config
-        controller.go_by(layout, policy, heirs, self._loop.moment())
+        self._loop.controller.go_by(draft.layout, draft.policy, heirs, self._loop.moment())
         self._samples.go_by([device.id for device in config.devices])
         self._desk.trust(verifier)
         kept = self._desk.kept
@@ -299,7 +285,7 @@ class SiteDaemon:
         self._loop.apply(KeysTrusted(verifier.keys.dispatchers(kept.quota)))
         self._loop.apply(LeaseTimed(kept.lease))
         # Whoever looks from here on sees the new devices, and no figures of the old.
-        self._told_state = None
+        self._report.forget()
         self._loop.once()
 
     async def _ask_for_upload(self) -> None:
@@ -347,42 +333,11 @@ class SiteDaemon:
     def _look(self, _result: CycleResult) -> None:
         self._publisher.look()
 
-    def _head(self) -> LedgerHead:
-        position = self._ledger.position
-        return LedgerHead(position.epoch, position.seq, position.acked_seq)
-
-    def _state(self) -> dict[str, Any]:
-        controller = self._loop.controller
-        last, head = controller.last or self._loop.once(), self._head()
-        if self._told_state is None or self._told_state[:2] != (last.moment, head):
-            alarms = self._loop.alarms.standing()
-            told = state_object(controller, last, head, alarms, self._boot)
-            self._told_state = (last.moment, head, told)
-        return self._told_state[2]
-
-    def _telemetry(self) -> dict[str, Any]:
-        return telemetry_object(self._loop.controller.last or self._loop.once())
-
-    def _ledger_alarms(self) -> dict[str, Alarm]:
-        damage = self._ledger.damage
-        if damage is None:
-            return {}
-        text = (
-            f"the ledger is damaged and is not extended ({damage}): the limit may not rise; look into it, "
-            "then `quotawatt ledger new-epoch --reason …`"
-        )
-        return {"ledger-damaged": Alarm("ledger-damaged", text)}
-
-    def _uplink_alarms(self) -> dict[str, Alarm]:
-        if self._uplink is None:
-            return {}
-        return {kind.value: Alarm(kind.value, text) for kind, text in self._uplink.alarms.items()}
-
     def _count_refusal(self, topic: str, reason: str) -> None:
         self._refused[topic, reason] = self._refused.get((topic, reason), 0) + 1
 
     def _measure(self, result: CycleResult) -> None:
-        metrics, head = self._metrics, self._head()
+        metrics, head = self._metrics, self._report.head
         metrics.messages_refused(self._refused)
         metrics.messages_dropped(self._intake.dropped)
         if isinstance(self._devices.lane, DeviceLane):
@@ -392,22 +347,5 @@ class SiteDaemon:
 
     def _notify(self, result: CycleResult) -> None:
         self._liveness.cycled(
-            result.moment.monotonic_s, self._status_line(result), dispatched=result.plan is not None
+            result.moment.monotonic_s, self._status_line.of(result), dispatched=result.plan is not None
         )
-
-    def _status_line(self, result: CycleResult) -> str:
-        """State, limit, power, backlog and the age of the last receipt, for `systemctl status`."""
-        verdict, power_w = result.verdict, result.power.watts
-        drawn = "power unknown" if power_w is None else f"draws {power_w / 1e6:.3f} MW"
-        limit = f"limit {verdict.limit_w / 1e6:.3f} MW ({verdict.source.value})"
-        line = f"{verdict.authority.state.value}: {limit}, {drawn}"
-        if self._uplink is None:
-            return line
-        position, now_s = self._ledger.position, result.moment.monotonic_s
-        head = (position.epoch, position.acked_seq)
-        if self._receipted is None or self._receipted[0] != head:
-            # What was receipted before the start is of an age that is not known.
-            self._receipted = (head, now_s if self._receipted is not None else -math.inf)
-        age_s = now_s - self._receipted[1]
-        age = f"{age_s:.0f} s ago" if math.isfinite(age_s) else "none since the start"
-        return f"{line}, {position.backlog} records to deliver, last receipt {age}"

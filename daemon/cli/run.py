@@ -14,7 +14,7 @@ import uvloop
 from daemon.clock import SystemClock, SystemEntropy
 from daemon.config import Config, load_config
 from daemon.config.open_files import OpenFiles, open_files_needed
-from daemon.outside import Outside, config_off_the_loop, lane_over_sockets, link_over_sockets
+from daemon.outside import Outside, lane_over_sockets, link_over_sockets
 from daemon.service import Notifier, configure_logging
 from daemon.service.garbage import spare_the_search
 from daemon.service.open_files import raise_open_files
@@ -47,8 +47,8 @@ def _look_at_open_files(config: Config) -> None:
         _log.warning("too few open files for all devices", cure=files.cure)
 
 
-async def _read_again(path: Path) -> Config:
-    config = await config_off_the_loop(path)
+def _read_again(path: Path) -> Config:
+    config = load_config(path)
     _look_at_open_files(config)
     return config
 

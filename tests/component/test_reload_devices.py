@@ -11,6 +11,7 @@ from daemon.config import load_config
 from daemon.cycle.layout import SiteLayout
 from daemon.cycle.report import device_objects
 from daemon.metering.measuring import Metering
+from daemon.site_draft import SiteDraft
 from drivers.address import ModbusTcpAddress
 from drivers.modbus.link import Link
 from tests.world.loop import VirtualLoop, run_virtual
@@ -321,14 +322,14 @@ def test_whoever_looks_right_after_sees_the_devices_that_there_are(tmp_path: Pat
         assert site.daemon is not None
         controller = site.daemon._loop.controller
 
-        site.daemon.reload(load_config(site.path))
+        site.daemon.go_by(SiteDraft.of(load_config(site.path), site.config, controller.layout))
 
         last = controller.last
         assert last is not None
         assert [device["id"] for device in device_objects(controller, last)] == [
             device.id for device in controller.layout.devices
         ]
-        assert site.daemon._state()["devices"]["total"] == len(ids(site))
+        assert site.daemon._report.state()["devices"]["total"] == len(ids(site))
         assert controller.hypothetical(0, last.moment) is not None
 
     played(tmp_path, story, racks=0)

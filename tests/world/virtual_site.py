@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import httpx2
 
@@ -324,7 +324,7 @@ jwk = {_inline(self.dispatcher.operator.public_jwk())}
             http=lambda _: httpx2.AsyncClient(transport=self.exchange.transport()),
             serve_http=False,
             notifier=Notifier(None),
-            read_config=_read_at_once,
+            aside=_at_once,
         )
 
     async def _open_store(self, config: Config) -> Store:
@@ -385,8 +385,11 @@ jwk = {_inline(self.dispatcher.operator.public_jwk())}
         return self.dispatcher.state
 
 
-async def _read_at_once(path: Path) -> Config:
-    return load_config(path)
+T = TypeVar("T")
+
+
+async def _at_once(work: Callable[[], T]) -> T:
+    return work()
 
 
 def _inline(jwk: Mapping[str, Any]) -> str:
