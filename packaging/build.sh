@@ -10,15 +10,15 @@ out=dist stage=build/deb/stage tools=build/deb/tools
 "$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || {
     echo "make deb needs Debian 12's Python with its venv module: apt-get install python3.11 python3.11-venv" >&2; exit 1; }
 command -v gzip >/dev/null || { echo "make deb needs gzip: apt-get install gzip" >&2; exit 1; }
-quiet="--disable-pip-version-check --quiet --quiet --no-input"
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}
 export SOURCE_DATE_EPOCH
 
 # The build's own tools, apart from what is shipped.
+pip() { $tools/bin/python -m pip --disable-pip-version-check --quiet --quiet --no-input "$@"; }
 if ! cmp -s packaging/tools.txt $tools/tools.txt; then
     rm -rf $tools
     "$python" -m venv $tools
-    $tools/bin/python -m pip $quiet install --require-hashes -r packaging/tools.txt
+    pip install --require-hashes -r packaging/tools.txt
     cp packaging/tools.txt $tools/tools.txt
 fi
 
@@ -35,7 +35,7 @@ if ! cmp -s requirements/run.txt $stage/run.txt; then
     rm -rf $stage
     mkdir -p $stage
     "$python" -m venv --without-pip $stage/venv
-    $tools/bin/python -m pip $quiet --python $stage/venv/bin/python install --no-compile --require-hashes \
+    pip --python $stage/venv/bin/python install --no-compile --require-hashes \
         -r requirements/run.txt
     find $stage/venv/bin -type f -delete
     rm -rf $stage/venv/include $stage/venv/lib64
@@ -47,8 +47,8 @@ if ! cmp -s requirements/run.txt $stage/run.txt; then
     cp requirements/run.txt $stage/run.txt
 fi
 rm -rf $wheels/daemon $wheels/drivers $wheels/sim_devices $wheels/quotawatt-*.dist-info build/deb/wheel
-PYTHONPATH=$wheels $tools/bin/python -m pip $quiet wheel --no-deps --no-build-isolation -w build/deb/wheel .
-$tools/bin/python -m pip $quiet --python $stage/venv/bin/python install --no-compile --no-deps --no-index \
+(export PYTHONPATH=$wheels; pip wheel --no-deps --no-build-isolation -w build/deb/wheel .)
+pip --python $stage/venv/bin/python install --no-compile --no-deps --no-index \
     build/deb/wheel/quotawatt-*.whl
 printf '#!/opt/quotawatt/bin/python3\nimport sys\n\nfrom daemon.cli import main\n\nsys.exit(main())\n' \
     >$stage/venv/bin/quotawatt
@@ -69,12 +69,12 @@ cp systemd/*.conf LICENSE CHANGELOG.md docs/config.schema.json $stage/doc/
 [ ! -e docs/runbook.md ] || cp -r docs/runbook.md docs/monitoring $stage/doc/
 $tools/bin/python packaging/licences.py $wheels >$stage/doc/copyright
 chmod -R u=rwX,go=rX $stage/doc $stage/man
-cp $stage/doc/copyright $out/$name.licences.txt
+cp $stage/doc/copyright "$out/$name".licences.txt
 # Beside the package, which does not hold it, and as slow as packing.
 listed() {
     $tools/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml --of JSON \
-        -o $out/$name.cdx.json $stage/venv/bin/python 2>/dev/null
-    $tools/bin/python - "$version" $out/$name.cdx.json <<'PYTHON'
+        -o "$out/$name".cdx.json $stage/venv/bin/python 2>/dev/null
+    $tools/bin/python - "$version" "$out/$name".cdx.json <<'PYTHON'
 import json, sys
 version, path = sys.argv[1:]
 with open(path) as file:
@@ -99,5 +99,5 @@ packed() {
 listed & working=$!
 for other in ${ALSO:-}; do packed "$other" & working="$working $!"; done
 packed "$version"
-# shellcheck disable=SC2086 - a list; each is waited for by itself, or its failure would not be seen
+# shellcheck disable=SC2086 # a list; each is waited for by itself, or its failure would not be seen
 for each in $working; do wait $each; done

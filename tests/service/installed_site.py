@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from daemon.config.settings import MqttProtocol
-from tests.service.machine import Machine
+from tests.service.machine import PATIENCE_S, Machine
 from tests.world.brokers import Reachable
 from tests.world.daemon_child import ROOT
 from tests.world.mosquitto import mosquitto
@@ -27,12 +27,12 @@ PREVIOUS = "0.0.1"
 QUOTA = 0.6
 """As a share of the plant's power at full load."""
 INTERVAL_S = 10
-WATCHDOG_S = 6
 CONTROL = {"ramp_up_pct_per_min": 0.001, "lease_timeout_s": 60}
 """Nothing rises again: what has been ordered once is moved by a mistake alone, not by fine work.
 
 And a lease outlasts any restart, on a busy machine too.
 """
+LOOK_S = 0.05
 QUIET_S = 4.0
 """Longer than a load may take from one cycle's order to the next cycle's."""
 
@@ -70,9 +70,7 @@ class InstalledSite(RealSite):
         place = self.machine.root / "root" / package.name
         shutil.copy(package, place)
         # No index and no network: what is not in the file is not there.
-        await self.machine.done(
-            *("apt-get", "install", "-y", "--allow-downgrades", f"/root/{package.name}"), within_s=120
-        )
+        await self.machine.done(*("apt-get", "install", "-y", "--allow-downgrades", f"/root/{package.name}"))
         place.unlink()
 
     async def install_previous(self) -> None:
@@ -83,13 +81,17 @@ class InstalledSite(RealSite):
         )
         await self.install(PREVIOUS)
 
-    async def serve(self) -> None:
-        """Configure it as its operator would, but for a quicker watchdog, and start it on a quota."""
+    async def serve(self, *, watchdog_s: int | None = None) -> None:
+        """Configure it as its operator would, and start it on a quota.
+
+        `watchdog_s`: in place of the unit's, where it is waited for.
+        """
         self.hand_over_key()
         self.configure_service()
         drop_in = self.machine.root / "etc/systemd/system/quotawatt.service.d/test.conf"
         drop_in.parent.mkdir(parents=True)
-        drop_in.write_text(f"[Service]\nWatchdogSec={WATCHDOG_S}\nRestartSec=1\n", encoding="ascii")
+        watchdog = "" if watchdog_s is None else f"WatchdogSec={watchdog_s}\n"
+        drop_in.write_text(f"[Service]\n{watchdog}RestartSec=1\n", encoding="ascii")
         await self.machine.done("systemctl", "daemon-reload")
         self.dispatch.leasing = True
         await self.dispatch.quota((0, self.quota_w))
@@ -118,9 +120,9 @@ class InstalledSite(RealSite):
         """The line that it gives for `systemctl status`."""
         return (await self.machine.shown(UNIT, "StatusText"))["StatusText"]
 
-    async def restarted(self, before: int, within_s: float = 30.0) -> int:
+    async def restarted(self, before: int) -> int:
         """Wait until another process is ready; its id."""
-        async with asyncio.timeout(within_s):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 shown = await self.machine.shown(UNIT, "MainPID", "ActiveState")
                 pid = int(shown["MainPID"])
@@ -128,25 +130,25 @@ class InstalledSite(RealSite):
                     return pid
                 await asyncio.sleep(0.2)
 
-    async def status_says(self, words: str, within_s: float = 10.0) -> str:
+    async def status_says(self, words: str) -> str:
         """Wait for words in the status line."""
-        async with asyncio.timeout(within_s):
+        async with asyncio.timeout(PATIENCE_S):
             while words not in (line := await self.status()):  # noqa: ASYNC110  systemd is asked
                 await asyncio.sleep(0.2)
         return line
 
-    async def status_lacks(self, words: str, within_s: float = 10.0) -> None:
+    async def status_lacks(self, words: str) -> None:
         """Wait until words are no longer in the status line."""
-        async with asyncio.timeout(within_s):
+        async with asyncio.timeout(PATIENCE_S):
             while words in await self.status():  # noqa: ASYNC110  systemd is asked
                 await asyncio.sleep(0.2)
 
     async def steady(self, limit_w: int) -> None:
         """Wait until the limit is in force and kept, and no more set-points are moved."""
-        await self.dispatch.state_like(limit_w=limit_w, within_s=30)
-        await self.true_power_at_most(limit_w, within_s=30)
+        await self.dispatch.state_like(limit_w=limit_w, within_s=PATIENCE_S)
+        await self.true_power_at_most(limit_w, within_s=PATIENCE_S)
         before, since_s = self.setpoints(), self.now_s()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             while self.now_s() - since_s < QUIET_S:
                 await asyncio.sleep(0.2)
                 if not np.array_equal(now := self.setpoints(), before, equal_nan=True):
@@ -159,13 +161,15 @@ class InstalledSite(RealSite):
     @contextlib.asynccontextmanager
     async def no_setpoint_moves(self) -> AsyncIterator[None]:
         """Fails if any load is ordered anything else within the block."""
-        before, moved = self.setpoints(), []
+        before, moved, late_s = self.setpoints(), [], 0.0
 
         async def watch() -> None:
+            nonlocal late_s
             while True:
-                now = self.setpoints()
+                now, looked_s = self.setpoints(), self.now_s()
                 moved.extend(np.flatnonzero(~((now == before) | (np.isnan(now) & np.isnan(before)))).tolist())
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(LOOK_S)
+                late_s = max(late_s, self.now_s() - looked_s - LOOK_S)
 
         watching = asyncio.create_task(watch())
         try:
@@ -173,12 +177,15 @@ class InstalledSite(RealSite):
         finally:
             watching.cancel()
         said = await self.machine.journal(UNIT) if moved else ""
-        assert moved == [], f"loads {sorted(set(moved))} were ordered otherwise:\n{said[-6000:]}"
+        assert moved == [], (
+            f"loads {sorted(set(moved))} were ordered otherwise (the plant was held up for {late_s:.1f} s):"
+            f"\n{said[-6000:]}"
+        )
 
 
 @contextlib.asynccontextmanager
-async def installed_site(folder: Path) -> AsyncIterator[InstalledSite]:
-    """A booted machine beside a site; nothing is installed yet.
+async def installed_site(folder: Path, name: str) -> AsyncIterator[InstalledSite]:
+    """A booted machine beside a site; nothing is installed yet. Its journal is kept under `name`.
 
     Raises:
         KeyError: there is no system to boot; `make service-test` gives one.
@@ -198,7 +205,7 @@ async def installed_site(folder: Path) -> AsyncIterator[InstalledSite]:
                 yield site
             finally:
                 # For whoever asks why.
-                log = ROOT / "build/service" / f"{folder.parent.name}-{folder.name}.log"
+                log = ROOT / "build/service" / f"{name}.log"
                 log.parent.mkdir(parents=True, exist_ok=True)
                 log.write_text((await machine.run("journalctl", "--no-pager")).out, encoding="utf-8")
 

@@ -5,10 +5,13 @@ import shutil
 
 import pytest
 
-from tests.service.installed_site import INTERVAL_S, UNIT, WATCHDOG_S, InstalledSite
+from tests.service.installed_site import INTERVAL_S, UNIT, InstalledSite
+from tests.service.machine import PATIENCE_S
 from tests.world.daemon_child import ROOT
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+WATCHDOG_S = 8
 
 
 async def test_killed_it_comes_back_and_moves_no_setpoint(running: InstalledSite) -> None:
@@ -17,9 +20,9 @@ async def test_killed_it_comes_back_and_moves_no_setpoint(running: InstalledSite
     async with site.no_setpoint_moves():
         await site.machine.done("kill", "-KILL", str(pid))
         await site.restarted(pid)
-        await site.dispatch.state_where(lambda state: bool(state["online"]), 10)
+        await site.dispatch.state_where(lambda state: bool(state["online"]), PATIENCE_S)
         await asyncio.sleep(3)
-    await site.true_power_at_most(site.quota_w, within_s=5)
+    await site.true_power_at_most(site.quota_w, within_s=PATIENCE_S)
 
 
 async def test_stopped_in_its_tracks_the_watchdog_ends_it(running: InstalledSite) -> None:
@@ -39,18 +42,18 @@ async def test_a_blocked_loop_is_seen_by_the_watchdog(running: InstalledSite) ->
     assert len((await site.machine.done("ls", f"/proc/{pid}/task")).split()) > 1
 
     async with site.no_setpoint_moves():
-        blocking = asyncio.create_task(
-            site.machine.run("python3", "/root/thread_stop.py", str(pid), str(WATCHDOG_S * 3))
-        )
+        blocking = await site.machine.started("python3", "/root/thread_stop.py", str(pid), str(PATIENCE_S))
+        assert blocking.stdout is not None
+        assert await blocking.stdout.readline() == b"stopped\n"
         await site.restarted(pid)
-    await blocking
+    assert await blocking.wait() == 0
     assert (await site.machine.journal(UNIT)).count("Watchdog timeout") == seen_before + 1
 
 
 async def test_the_ledger_is_whole_after_all_this(running: InstalledSite) -> None:
     ended_s = int(running.now_s() // INTERVAL_S * INTERVAL_S)
 
-    await running.book.holds(ended_s, within_s=40)
+    await running.book.holds(ended_s, within_s=PATIENCE_S)
 
     running.book.assert_unbroken(INTERVAL_S)
     assert running.book.assert_energy(running.plant.history) > 0

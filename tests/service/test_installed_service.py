@@ -8,8 +8,9 @@ import shutil
 import pytest
 
 from tests.service.installed_site import UNIT, InstalledSite
+from tests.service.machine import PATIENCE_S
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 LOWER = 0.45
 """As a share of the plant's power at full load."""
@@ -111,7 +112,7 @@ async def test_a_reload_takes_a_good_file(site: InstalledSite) -> None:
     await site.steady(round(lower_mw * 1e6))
     site.configure_service()
     await site.machine.done("systemctl", "reload", UNIT)
-    await site.dispatch.state_like(limit_w=site.quota_w)
+    await site.dispatch.state_like(PATIENCE_S, limit_w=site.quota_w)
     assert await site.main_pid() == pid
 
 
@@ -137,7 +138,7 @@ async def test_a_stop_takes_less_than_ten_seconds_and_keeps_the_setpoints(site: 
         begun_s = site.now_s()
         await site.machine.done("systemctl", "stop", UNIT)
         assert site.now_s() - begun_s < 10
-        await site.dispatch.state_like(online=False)
+        await site.dispatch.state_like(PATIENCE_S, online=False)
     shown = await site.machine.shown(UNIT, "Result", "ExecMainStatus")
     assert shown == {"Result": "success", "ExecMainStatus": "0"}
 

@@ -7,9 +7,10 @@ import pytest
 
 import daemon
 from tests.service.installed_site import INTERVAL_S, PREVIOUS, STATE, UNIT, InstalledSite
+from tests.service.machine import PATIENCE_S
 from tests.world.daemon_child import ROOT
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 NEWER_SCHEMA = 1_000
 
@@ -23,7 +24,7 @@ async def test_an_upgrade_moves_no_setpoint_and_loses_no_energy(running: Install
         await asyncio.sleep(3)
     installed = await site.machine.done("dpkg-query", "-W", "-f", "${Version}", "quotawatt")
     assert installed == daemon.__version__
-    await site.book.holds(int(site.now_s() // INTERVAL_S * INTERVAL_S), within_s=40)
+    await site.book.holds(int(site.now_s() // INTERVAL_S * INTERVAL_S), within_s=PATIENCE_S)
     site.book.assert_unbroken(INTERVAL_S)
     assert site.book.assert_energy(site.plant.history) > 0
 

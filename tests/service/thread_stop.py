@@ -22,6 +22,7 @@ def main() -> None:
     for request in (PTRACE_SEIZE, PTRACE_INTERRUPT):
         if libc.ptrace(request, thread, None, None) != 0:
             sys.exit(f"ptrace: errno {ctypes.get_errno()}")
+    os.waitpid(thread, WAIT_FOR_THREADS)
     print("stopped", flush=True)
     for _ in range(round(float(sys.argv[2]) / LOOK_S)):
         # Who was killed is not gone before whoever stopped it has looked.
