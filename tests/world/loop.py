@@ -5,11 +5,12 @@ Modbus runs byte for byte as it does over sockets.
 """
 
 import asyncio
+import contextvars
 import heapq
 import selectors
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 
 _T = TypeVar("_T")
 
@@ -62,25 +63,29 @@ class MemoryTransport(asyncio.Transport):
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if self._closed or self.peer is None:
             return
-        wires = self._loop.wires
-        if wires is None:
-            self._loop.call_soon(self.peer.receive, bytes(data))
+        loop = self._loop
+        if loop.wires is None:
+            loop.call_soon(self.peer.receive, bytes(data))
         else:
-            wires.carry(self, self.peer, bytes(data))
+            loop.wires.carry(self, self.peer, bytes(data))
 
     def receive(self, data: bytes) -> None:
-        if self._closed:
+        protocol = self.protocol
+        if self._closed or protocol is None:
             return
-        if isinstance(self.protocol, asyncio.BufferedProtocol):
-            while data:
-                buffer = memoryview(self.protocol.get_buffer(len(data)))
-                count = min(len(buffer), len(data))
-                buffer[:count] = data[:count]
-                self.protocol.buffer_updated(count)
-                data = data[count:]
-        elif self.protocol is not None:
+        if not isinstance(protocol, asyncio.BufferedProtocol):
             # As in asyncio: whether it derives from `asyncio.Protocol` is not asked.
-            cast("asyncio.Protocol", self.protocol).data_received(data)
+            protocol.data_received(data)  # type: ignore[attr-defined]
+            return
+        while data:
+            size = len(data)
+            buffer = protocol.get_buffer(size)
+            count = min(len(buffer), size)  # type: ignore[arg-type]  # a buffer of bytes has a length
+            buffer[:count] = data[:count]  # type: ignore[index]
+            protocol.buffer_updated(count)
+            if count == size:
+                return
+            data = data[count:]
 
     def close(self) -> None:
         if self._closed:
@@ -153,17 +158,52 @@ class Wires(Protocol):
         """Bring bytes to the other end: at once, later, or never."""
 
 
+class _Call(asyncio.TimerHandle):
+    """A callback that waits. Made without asyncio's questions whether anything is to be traced."""
+
+    __slots__ = ()
+
+    # asyncio's own, which its type stubs do not tell of.
+    _callback: Callable[..., object] | None
+    _args: tuple[Any, ...] | None  # type: ignore[assignment]  # it is None once it was cancelled
+    _context: contextvars.Context
+    _when: float
+    _repr: str | None
+    _source_traceback: None
+
+    def __init__(
+        self, when: float, callback: Callable[..., object], args: tuple[Any, ...], context: Any
+    ) -> None:
+        self._when, self._callback, self._args = when, callback, args
+        self._context = contextvars.copy_context() if context is None else context
+        self._cancelled = False
+        self._repr = self._source_traceback = None
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        self._callback = self._args = None
+
+
+class _Timer(float):
+    """When a callback is due: compared as what it is, a number."""
+
+    __slots__ = ("call",)
+
+    call: _Call
+
+
 class VirtualLoop(asyncio.SelectorEventLoop):
     """Deterministic: nothing in it waits for the outside."""
 
     # asyncio's own, which its type stubs do not tell of.
-    _ready: "deque[asyncio.Handle]"
-    _scheduled: list[Any]
+    _ready: "deque[_Call]"
     _stopping: bool
-    _timer_cancelled_count: int
+    _closed: bool
+    _check_closed: Callable[[], None]
 
     def __init__(self, start_s: float = 1_000.0) -> None:
-        self._virtual_s = start_s
+        self.now_s = start_s
+        self._timers: list[_Timer] = []
         self.wires: Wires | None = None
         """`None` = everything arrives at once."""
         self._next_port = 40_000
@@ -171,31 +211,79 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         super().__init__(_NoWait(self))
 
     def time(self) -> float:
-        return self._virtual_s
+        return self.now_s
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass; a waiting loop calls this."""
-        self._virtual_s += seconds
+        self.now_s += seconds
+
+    def call_soon(  # type: ignore[override]  # the stubs bind the arguments' types
+        self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+    ) -> asyncio.Handle:
+        if self._closed:
+            self._check_closed()
+        call = _Call(self.now_s, callback, args, context)
+        self._ready.append(call)
+        return call
+
+    def call_at(  # type: ignore[override]  # as above
+        self,
+        when: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.TimerHandle:
+        if self._closed:
+            self._check_closed()
+        timer = _Timer(when)
+        timer.call = call = _Call(when, callback, args, context)
+        heapq.heappush(self._timers, timer)
+        return call
+
+    def call_later(  # type: ignore[override]  # as above
+        self,
+        delay: float,
+        callback: Callable[..., object],
+        *args: Any,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.TimerHandle:
+        return self.call_at(self.now_s + delay, callback, *args, context=context)
 
     def _run_once(self) -> None:
-        """As asyncio's, but that nothing is selected: when nothing is ready, it is the next timer's time."""
-        ready, timers = self._ready, self._scheduled
-        while timers and timers[0]._cancelled:
-            heapq.heappop(timers)._scheduled = False
-            self._timer_cancelled_count -= 1
-        if not ready and not self._stopping:
+        """As asyncio's, again and again until it is to stop; but nothing is selected: when nothing is ready,
+        it is the next timer's time."""
+        ready = self._ready
+        while True:
+            self._come_due()
+            for _ in range(len(ready)):
+                call = ready.popleft()
+                if call._cancelled:
+                    continue
+                try:
+                    call._context.run(call._callback, *call._args)  # type: ignore[arg-type, misc]
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as error:  # noqa: BLE001  as asyncio's
+                    told = {"message": f"Exception in callback {call!r}", "exception": error}
+                    self.call_exception_handler(told)
+            if self._stopping:
+                return
+
+    def _come_due(self) -> None:
+        timers = self._timers
+        while timers and timers[0].call._cancelled:
+            heapq.heappop(timers)
+        if not self._ready and not self._stopping:
             if not timers:
                 raise RuntimeError("everything waits for something that never comes")
-            self._virtual_s = max(self._virtual_s, timers[0]._when)
-        due_s = self._virtual_s + _RESOLUTION_S
-        while timers and timers[0]._when < due_s:
-            handle = heapq.heappop(timers)
-            handle._scheduled = False
-            ready.append(handle)
-        for _ in range(len(ready)):
-            handle = ready.popleft()
-            if not handle._cancelled:
-                handle._run()
+            self.now_s = max(self.now_s, timers[0].call._when)
+        due_s = self.now_s + _RESOLUTION_S
+        while timers and timers[0] < due_s:
+            self._ready.append(heapq.heappop(timers).call)
+
+    def close(self) -> None:
+        self._timers.clear()
+        super().close()
 
     def run_in_executor(self, *_args: Any) -> Any:  # type: ignore[override] # never returns
         raise RuntimeError("a thread would run in real time")
@@ -240,13 +328,13 @@ class VirtualClock:
         self.boot = "boot-1"
 
     def wall(self) -> float:
-        return self._loop.time() + self.offset_s
+        return self._loop.now_s + self.offset_s
 
     def monotonic(self) -> float:
-        return self._loop.time()
+        return self._loop.now_s
 
     def boottime(self) -> float:
-        return self._loop.time()
+        return self._loop.now_s
 
     def boot_id(self) -> str:
         return self.boot
