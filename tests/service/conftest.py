@@ -24,7 +24,7 @@ async def site(
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def running(request: pytest.FixtureRequest, site: InstalledSite) -> InstalledSite:
-    """The service installed, enabled, holding a quota, and at rest; `WATCHDOG_S` of the module, if any, is its."""
+    """The service installed, enabled, holding a quota, and at rest; `WATCHDOG_S`, if the module has one."""
     await site.install_previous()
     await site.serve(watchdog_s=getattr(request.module, "WATCHDOG_S", None))
     await site.steady(site.quota_w)

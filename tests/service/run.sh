@@ -26,16 +26,16 @@ if [ -n "$missing" ]; then
     apt-get install -y -q --no-install-recommends -o Acquire::Retries=3 -o DPkg::Lock::Timeout=120 $missing >/dev/null
 fi
 
-# Debian 12 with nothing but systemd and Python, kept for the next time.
+# Debian 12 with nothing but systemd and Python, kept for the next time: by what is in it, or another list would find it.
+packages=systemd,systemd-sysv,dbus,python3.11,procps,ca-certificates,libstdc++6
 cache=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/quotawatt
-base=$cache/debian-12.tar
+base=$cache/debian-12-$(echo $packages | cksum | cut -d " " -f 1).tar
 fetched() {
     rm -rf --one-file-system "$cache/fetching"
     mkdir -p "$cache/fetching"
     # What it mounts there is gone with it.
-    unshare --mount debootstrap --variant=minbase \
-        --include=systemd,systemd-sysv,dbus,python3.11,procps,ca-certificates,libstdc++6 \
-        bookworm "$cache/fetching/root" ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"} >"$cache/debootstrap.log" 2>&1 </dev/null
+    unshare --mount debootstrap --variant=minbase --include=$packages bookworm "$cache/fetching/root" ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"} \
+        >"$cache/debootstrap.log" 2>&1 </dev/null
 }
 mkdir -p "$cache"
 (

@@ -42,7 +42,7 @@ async def test_a_blocked_loop_is_seen_by_the_watchdog(running: InstalledSite) ->
     assert len((await site.machine.done("ls", f"/proc/{pid}/task")).split()) > 1
 
     async with site.no_setpoint_moves():
-        blocking = await site.machine.started("python3", "/root/thread_stop.py", str(pid), str(PATIENCE_S))
+        blocking = await site.machine.started("python3.11", "/root/thread_stop.py", str(pid), str(PATIENCE_S))
         assert blocking.stdout is not None
         assert await blocking.stdout.readline() == b"stopped\n"
         await site.restarted(pid)
