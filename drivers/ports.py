@@ -97,6 +97,7 @@ class Fleet(Protocol):
     def arm(self, row: int, watts: float) -> None:
         """Have a device fall back to `watts` by itself, 0 = sleep, unless it is ordered again in time.
 
+        One that cannot be told what to fall back to is told the time alone, if it takes one.
         The time counts from now. Whether it arrived is not told: whoever arms does so again and again.
 
         Raises:

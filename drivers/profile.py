@@ -8,6 +8,8 @@ from drivers.origin import Origin
 from drivers.quantity import QUANTITY_BY_NAME, Quantity
 
 __all__ = [
+    "DAY_S",
+    "FEEDS_PER_TIMER",
     "SLOW_S",
     "WORTH_BRIDGING",
     "FieldPoint",
@@ -82,8 +84,11 @@ class WordOrder(StrEnum):
     LITTLE = "little"
 
 
+FEEDS_PER_TIMER = 3
+"""So often within its time a reversion timer is fed: no order may get through for half of it."""
 WORTH_BRIDGING = 31
 """Registers of a hole that cost less on TCP than another request."""
+DAY_S = 86_400.0
 SLOW_S = 60.0
 """Period of the points that are read seldom."""
 
@@ -222,12 +227,17 @@ class RegisterCommand:
 class Reversion:
     """What a device falls back to by itself where it is not told again in time."""
 
-    limit: RegisterPoint
-    """Takes the limit that it falls back to, W."""
+    limit: RegisterPoint | None
+    """Takes the limit that it falls back to, W; `None` = it falls back to no limit."""
     timer: RegisterPoint | None
     """Takes the time until then, s; `None` = it is fixed."""
     after_s: float
     """From the last order."""
+
+    @property
+    def feeds_per_day(self) -> float:
+        """Orders a day that keep its timer from ending."""
+        return FEEDS_PER_TIMER * DAY_S / self.after_s
 
 
 @dataclass(frozen=True, slots=True)

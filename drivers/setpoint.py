@@ -43,11 +43,11 @@ def reversion_words(
     setpoint: Setpoint, command: RegisterCommand, reversion: Reversion, watts: float
 ) -> Iterator[tuple[int, tuple[int, ...]]]:
     """Address and registers of every write that arms a reversion timer; the timer comes last."""
-    if watts <= 0:
-        yield reversion.limit.address, encode_raw(reversion.limit, command.sleep_value)
-    else:
-        limit_w = effective_watts(setpoint, watts)
-        yield reversion.limit.address, encode_value(reversion.limit, limit_w)
+    limit = reversion.limit
+    if limit is not None and watts <= 0:
+        yield limit.address, encode_raw(limit, command.sleep_value)
+    elif limit is not None:
+        yield limit.address, encode_value(limit, effective_watts(setpoint, watts))
     if reversion.timer is not None:
         yield reversion.timer.address, encode_value(reversion.timer, reversion.after_s)
 

@@ -12,6 +12,12 @@ from drivers.quantity import Quantity
 from sim_devices.physics import PlantModel
 
 NOMINAL_HZ = 50.0
+REVERSION_LIMIT = "reversion_limit"
+"""Point that takes and shows what a load falls back to when it hears no more."""
+REVERSION_TIMER = "reversion_timer"
+"""Point that takes and shows the time until then, s."""
+REVERSION_LEFT = "reversion_left"
+"""Point that shows what is left of it, s; 0 = the timer does not run."""
 RISE_C = 45.0
 """A load at full power is so much warmer than its surroundings."""
 
@@ -35,8 +41,8 @@ class LoadInstrument:
     """Miners behind their gateways, or GPU racks."""
 
     def __init__(self, model: PlantModel, ids: Sequence[str]) -> None:
-        fleet = model.fleet
-        at = np.array([fleet.index[each] for each in ids], dtype=np.intp)
+        fleet, reversions = model.fleet, model.reversions
+        self._at = at = np.array([fleet.index[each] for each in ids], dtype=np.intp)
         serials = serials_of(ids)
         self.count = len(ids)
         self._model = model
@@ -48,6 +54,9 @@ class LoadInstrument:
             Quantity.GPU_ACTIVE: lambda rows: np.rint(fleet.outputs(model.now_s)[at[rows]]),
             Quantity.SETPOINT: lambda rows: fleet.ordered_w[at[rows]],
             Quantity.SERIAL: lambda rows: serials[rows],
+            REVERSION_LIMIT: lambda rows: reversions.limit_w[at[rows]],
+            REVERSION_TIMER: lambda rows: reversions.time_s[at[rows]],
+            REVERSION_LEFT: lambda rows: reversions.left_s(model.now_s, at[rows]),
             "temperature": lambda rows: (
                 model.weather.ambient_c(model.now_s)
                 + RISE_C * fleet.draw_w[at[rows]] / fleet.rated.full_w[at[rows]]
@@ -55,6 +64,11 @@ class LoadInstrument:
         }
 
     def write(self, row: int, point: str, value: float | None) -> bool:
+        reversions, at = self._model.reversions, int(self._at[row])
+        if point == REVERSION_LIMIT:
+            return reversions.set_limit(at, np.nan if value is None else value)
+        if point == REVERSION_TIMER and value is not None:
+            return reversions.set_time(at, value, self._model.now_s)
         if point != Quantity.SETPOINT:
             return False
         self._model.order(self._ids[row], value)

@@ -46,7 +46,9 @@ def fleet(rng: np.random.Generator, count: int, *, containers: int = 0, bound: b
         bound: the containers allow 40–95 % of what they draw; else they leave room.
     """
     models = [load_profile(name) for name in profile_names() if name.startswith("sim-")]
-    models = [model for model in models if model.role is Role.LOAD and model.setpoint is not None]
+    # Those with a reversion timer are models that are there already.
+    orderable = [model for model in models if model.role is Role.LOAD and model.setpoint is not None]
+    models = [model for model in orderable if model.setpoint and model.setpoint.reversion is None]
     miners = [model for model in models if model.name != "sim-gpu-rack"]
     racks = [model for model in models if model.name == "sim-gpu-rack"]
     chosen = rng.random(count) < RACKS

@@ -176,7 +176,11 @@ class RegisterTable(Table):
 class ReversionTable(Table):
     """`[setpoint.reversion]`: the device falls back by itself where it is not told again in time."""
 
-    limit: RegisterTable = Field(description="the register that takes the limit it falls back to, in W")
+    limit: RegisterTable | None = Field(
+        default=None,
+        description="the register that takes the limit it falls back to, in W; not given = it falls back to "
+        "no limit",
+    )
     timer: RegisterTable | None = Field(
         default=None, description="the register that takes after_s; not given = its time is fixed"
     )
@@ -233,8 +237,8 @@ class SetpointTable(Table):
         default=None,
         ge=1,
         le=86_400,
-        description="orders a day that it bears besides those that shed load; not given = 100 where an order "
-        "wears its flash or restarts it, else any number",
+        description="orders a day that it bears besides those that shed load, with those that feed its "
+        "reversion timer; not given = 100 where an order wears its flash or restarts it, else any number",
     )
     reversion: ReversionTable | None = Field(
         default=None, description="it falls back to a limit by itself where it is not told again in time"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from drivers.profile import OutputKind, Role, WordType
+from drivers.profile import DAY_S, FEEDS_PER_TIMER, OutputKind, Role, WordType
 from drivers.profiles.document import (
     Document,
     ModbusTable,
@@ -46,6 +46,13 @@ def _reversion_mistakes(
     """It is written again and again, so it must bear that; and every register is one thing."""
     if setpoint.persistent or setpoint.restarts_on_write:
         yield "setpoint.reversion: is fed for ever; not where an order wears its flash or restarts it"
+    elif setpoint.writes_per_day is not None:
+        feeds = FEEDS_PER_TIMER * DAY_S / reversion.after_s
+        if setpoint.writes_per_day <= feeds:
+            yield (
+                f"setpoint.writes_per_day: {setpoint.writes_per_day:g} leave none for orders: "
+                f"a timer of {reversion.after_s:g} s is fed {feeds:g} times a day"
+            )
     taken = [("point", point)]
     for key, register, most in (
         ("limit", reversion.limit, setpoint.ceiling_w),

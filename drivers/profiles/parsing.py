@@ -211,8 +211,9 @@ def _setpoint(document: Document, setpoint: SetpointTable) -> Setpoint:
 
 def _reversion(document: Document, table: ReversionTable) -> Reversion:
     modbus = _present(document.modbus)
+    limit = None if table.limit is None else _register("reversion", table.limit, modbus)
     timer = None if table.timer is None else _register("reversion_timer", table.timer, modbus)
-    return Reversion(_register("reversion", table.limit, modbus), timer, table.after_s)
+    return Reversion(limit, timer, table.after_s)
 
 
 def _outlets(document: Document, table: OutletsTable) -> OutletSwitches:

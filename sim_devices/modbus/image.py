@@ -9,12 +9,14 @@ import numpy as np
 from drivers.modbus.codec import encode_raw, encode_text, encode_value
 from drivers.profile import ModbusMap, Profile, RegisterCommand, RegisterPoint, TextPoint
 from drivers.quantity import Quantity
-from sim_devices.instruments import Instrument, Values
+from sim_devices.instruments import REVERSION_LIMIT, Instrument, Values
 from sim_devices.modbus.column import FLOATS, Column
 from sim_devices.modbus.frames import ExceptionCode, ModbusRefusal
 
 READ_FUNCTIONS = (3, 4)
 MAX_READ = 125
+LIMITS = (Quantity.SETPOINT, REVERSION_LIMIT)
+"""Points in which sleep and "no limit" have values of their own."""
 
 
 class _Segment(NamedTuple):
@@ -77,7 +79,7 @@ class Image:
         ]
         if self.command is not None:
             for column in self._columns:
-                if column.name == Quantity.SETPOINT:
+                if column.name in LIMITS:
                     column.special(sleep=self.command.sleep_value, no_limit=self.command.no_limit_value)
         for text in self.map.texts:
             self._write_text(text, texts.get(text.name, ""))

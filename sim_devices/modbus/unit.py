@@ -6,7 +6,7 @@ from drivers.modbus.codec import decode_words, encode_raw
 from drivers.quantity import Quantity
 from sim_devices.faults import DeviceFaults
 from sim_devices.modbus.frames import ExceptionCode, ModbusRefusal, Request
-from sim_devices.modbus.image import READ_FUNCTIONS, Image
+from sim_devices.modbus.image import LIMITS, READ_FUNCTIONS, Image
 
 WRITE_ONE = 6
 WRITE_MANY = 16
@@ -94,7 +94,7 @@ class Unit:
         if len(words) != point.type.words:
             raise ModbusRefusal(ExceptionCode.ILLEGAL_VALUE)
         value = decode_words(point, words)
-        if command is not None and name == Quantity.SETPOINT:
+        if command is not None and name in LIMITS:
             if words == encode_raw(point, command.sleep_value):
                 value = 0.0
             elif words == encode_raw(point, command.no_limit_value):

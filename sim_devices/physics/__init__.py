@@ -7,6 +7,7 @@ from sim_devices.physics.loads import Loads, LoadSpec
 from sim_devices.physics.meter import Meter
 from sim_devices.physics.model import PlantModel
 from sim_devices.physics.pdu import Pdu, Pdus, PduSpec
+from sim_devices.physics.reversions import Reversions
 
 __all__ = [
     "DESIGN_C",
@@ -20,5 +21,6 @@ __all__ = [
     "PduSpec",
     "Pdus",
     "PlantModel",
+    "Reversions",
     "Weather",
 ]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from drivers.profile import Profile
+from drivers.profile import Profile, Reversion
 
 DEAD_DOWN = (0.88, 0.92)
 """Share of the profile's latency during which an order to draw less shows no effect."""
@@ -39,6 +39,8 @@ class Behaviour:
     output_full: float
     curve: tuple[tuple[float, float], ...]
     """Ascending (watts, share of the full output)."""
+    reverts_after_s: float | None = None
+    """It lets go of an order so long after the last one; 0 = when it is told, `None` = it keeps an order."""
 
     @classmethod
     def of(cls, profile: Profile, *, warm_up_s: float, output_warm_up_s: float) -> "Behaviour":
@@ -58,6 +60,7 @@ class Behaviour:
             restarts_on_write=setpoint.restarts_on_write,
             output_full=profile.output_full,
             curve=tuple((point.watts, point.value) for point in profile.operating_points),
+            reverts_after_s=_reverts_after_s(setpoint.reversion),
         )
 
     @property
@@ -70,3 +73,9 @@ class Behaviour:
         if order_w is None:
             return self.full_w
         return self.sleep_w if order_w == 0 else order_w
+
+
+def _reverts_after_s(reversion: Reversion | None) -> float | None:
+    if reversion is None:
+        return None
+    return reversion.after_s if reversion.timer is None else 0.0

@@ -10,6 +10,7 @@ from sim_devices.physics.load import Load, LoadsById
 from sim_devices.physics.loads import Loads, LoadSpec
 from sim_devices.physics.meter import Meter
 from sim_devices.physics.pdu import NOTHING, OWN_W, Pdu, Pdus, PdusById, PduSpec
+from sim_devices.physics.reversions import Reversions
 
 
 class PlantModel:
@@ -32,6 +33,8 @@ class PlantModel:
         self.fleet = Loads(loads)
         """The loads column by column."""
         self.loads: Mapping[str, Load] = LoadsById(self.fleet)
+        self.reversions = Reversions([spec.behaviour for spec in loads])
+        """What the loads do by themselves when they hear no more."""
         self.feeders = Pdus(pdus, self.fleet)
         """The PDUs column by column."""
         self.pdus: Mapping[str, Pdu] = PdusById(self.feeders, self.fleet)
@@ -56,11 +59,18 @@ class PlantModel:
 
     def order(self, load_id: str, watts: float | None) -> None:
         """Write a load's set-point: at most `watts` W, 0 = sleep, `None` = no limit."""
-        self.loads[load_id].order(watts, self.now_s)
+        load = self.loads[load_id]
+        load.order(watts, self.now_s)
+        if self.reversions.any and load.powered:
+            self.reversions.heard(load.row, self.now_s)
 
     def switch(self, pdu_id: str, outlet: int, *, on: bool) -> None:
         """Switch an outlet of a PDU."""
-        self.pdus[pdu_id].switch(outlet, on=on, now_s=self.now_s)
+        pdu = self.pdus[pdu_id]
+        load = pdu.outlets[outlet - 1]
+        if load is not None and load.powered != on:
+            self.reversions.forget(load.row)
+        pdu.switch(outlet, on=on, now_s=self.now_s)
 
     def set_disobeys(self, load_id: str, disobeys: bool) -> None:  # noqa: FBT001 - a fault is switched on or off
         """Make a load ignore orders, or cease to."""
@@ -92,7 +102,9 @@ class PlantModel:
 
     def reboot(self, load_id: str) -> None:
         """Restart a load: it forgets its set-point."""
-        self.fleet.reboot(self.fleet.index[load_id], self.now_s)
+        row = self.fleet.index[load_id]
+        self.fleet.reboot(row, self.now_s)
+        self.reversions.forget(row)
 
     def output(self, load_id: str) -> float:
         """TH/s or GPUs at work of a load."""
@@ -101,6 +113,7 @@ class PlantModel:
     def step(self, dt_s: float) -> None:
         """Advance everything by `dt_s`; at most about 1 s for a faithful course."""
         self.now_s += dt_s
+        self.reversions.step(self.fleet, self.now_s)
         self.fleet.step(self.now_s, dt_s)
         self.load_w = float(self.fleet.draw_w.sum())
         self.feeders.step(self.fleet, dt_s)

@@ -57,6 +57,26 @@ def reverting() -> Profile:
     return replace(profile, setpoint=replace(profile.setpoint, reversion=reversion))
 
 
+@pytest.mark.parametrize("timed", [True, False])
+def test_who_cannot_be_told_what_to_fall_back_to_is_told_the_time_if_it_takes_one(*, timed: bool) -> None:
+    async def main(_loop: VirtualLoop) -> None:
+        peer, sink = ScriptedPeer(), RecordingSink()
+        _, port = await peer.listen()
+        profile = reverting()
+        assert profile.setpoint is not None
+        reversion = profile.setpoint.reversion
+        assert reversion is not None
+        reversion = replace(reversion, limit=None, timer=reversion.timer if timed else None)
+        profile = replace(profile, setpoint=replace(profile.setpoint, reversion=reversion))
+        async with running([replace(modbus_device(port), profile=profile)], sink) as fleet:
+            await asyncio.sleep(0.5)
+            fleet.arm(0, 2000.0)
+            await asyncio.sleep(0.5)
+            assert [asked.address for asked in peer.asked if asked.function != 3] == [42] * timed
+
+    run_virtual(main)
+
+
 def test_a_reversion_timer_gets_its_limit_first_and_the_order_goes_on_as_ever() -> None:
     async def main(_loop: VirtualLoop) -> None:
         peer, sink = ScriptedPeer(), RecordingSink()

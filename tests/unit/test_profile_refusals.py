@@ -84,6 +84,13 @@ REFUSED = [
         r"setpoint\.reversion: is fed for ever",
     ),
     (
+        "a budget that its timer eats up",
+        REVERTING,
+        "persistent = false",
+        "persistent = false\nwrites_per_day = 4320",
+        r"setpoint\.writes_per_day: 4320 leave none .* 60 s is fed 4320 times",
+    ),
+    (
         "a timer on the limit",
         REVERTING,
         "address = 21",
@@ -361,4 +368,5 @@ def test_an_outlet_has_its_register_and_a_reversion_its_two() -> None:
     reversion = setpoint.reversion
     assert reversion is not None
     assert reversion.timer is not None
+    assert reversion.limit is not None
     assert (reversion.limit.address, reversion.timer.address, reversion.after_s) == (20, 21, 60)
