@@ -118,7 +118,11 @@ class SiteLayout:
 
 def _writes_per_day(profile: Profile) -> float:
     setpoint = profile.setpoint
-    return np.inf if setpoint is None or setpoint.writes_per_day is None else setpoint.writes_per_day
+    if setpoint is None or setpoint.writes_per_day is None:
+        return np.inf
+    # What feeds its timer goes out in any case, so it is not there to be spent.
+    fed = 0.0 if setpoint.reversion is None else setpoint.reversion.feeds_per_day
+    return setpoint.writes_per_day - fed
 
 
 def _reverts_after_s(profile: Profile) -> float:

@@ -110,7 +110,9 @@ class Dispatcher:
         for outcome in outcomes:
             index = self._index.get(outcome.row)
             if index is not None:
-                self._unwritten[index] = outcome.result is not WriteResult.ACKNOWLEDGED
+                arrived = outcome.result is WriteResult.ACKNOWLEDGED
+                self._unwritten[index] = not arrived
+                self._timers.wrote(index, outcome.started_s, arrived=arrived)
                 self._calm = None
 
     def order(self, before: Ints, after: Ints, now_s: float) -> int:
@@ -170,8 +172,9 @@ class Dispatcher:
             excluded: loads that are not to be written to.
             now_s: monotonic.
         """
-        due = self._timers.due(now_s)
-        due = due[~excluded[due] & (memory.level[due] >= 0)]
+        if not self._timers.any:
+            return
+        due = self._timers.due(now_s, ~excluded & (memory.level >= 0))
         if len(due):
             self._timers.arm(due, shares_w)
             self._hand_over(due, memory.level)
@@ -192,6 +195,7 @@ class Dispatcher:
         missing = memory.missing(self._loads, now_s)
         anew = (differs & ~self._differed) | (self._gone & ~missing)
         self._tries[anew] = 0
+        self._timers.hasten(anew)
         self._differed = np.where(readable & np.isfinite(setpoint_w), differs, self._differed)
         self._gone = missing
 

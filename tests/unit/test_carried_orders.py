@@ -1,6 +1,7 @@
 """What was ordered of loads that stay is still in force, whoever comes and goes beside them."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -50,11 +51,12 @@ def test_orders_that_did_not_arrive_are_sent_again_when_it_was_their_time() -> N
     spared = after.sparing(104.0)
     assert spared is not None
     assert spared.tolist() == [True, False, False]
-    # Timers run on.
-    after.feed_timers(memory, np.zeros(3), nobody, 129.0)
-    assert fleet.armed == []
-    after.feed_timers(memory, np.zeros(3), nobody, 131.0)
-    assert [row for row, _ in fleet.armed] == [0, 2]
+    # Timers run on: the new one is fed at once, whose feed was lost soon, the other when it is its turn.
+    memory = replace(memory, level=np.array([0, 0, 0]))
+    for at_s, rows in ((104.0, [0, 1]), (113.0, []), (114.0, [0]), (129.0, [0, 1]), (131.0, [2])):
+        fleet.armed.clear()
+        after.feed_timers(memory, np.zeros(3), nobody, at_s)
+        assert ([row for row, _ in fleet.armed], at_s) == (rows, at_s)
 
 
 def test_outlets_that_are_off_stay_off_where_the_load_has_one() -> None:

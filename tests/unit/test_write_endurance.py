@@ -1,15 +1,23 @@
 """Write budgets and reversion timers: what set-points bear, and how they end."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from daemon.allocation.memory import UNKNOWN
+from daemon.config import load_config
+from daemon.cycle.layout import SiteLayout
 from daemon.dispatch import Dispatcher, Endurance
 from daemon.dispatch.budget import WriteBudget
 from daemon.dispatch.reversion import shares_w
 from drivers.ports import WriteResult
-from drivers.profile import Profile
+from drivers.profile import Profile, Role
+from drivers.profiles import load_profile
 from tests.unit.test_dispatch import Post
 from tests.world.paper_loads import MINER, STOCK, Park, loads_of
+from tests.world.site_files import GOOD, write_site
 
 INF = np.inf
 
@@ -106,6 +114,76 @@ def test_feeding_a_timer_is_no_order_of_its_own() -> None:
     post.park.look(20.0)
     post.dispatcher.feed_timers(post.memory, np.zeros(1), np.zeros(1, dtype=np.bool_), post.park.now_s)
     assert post.dispatcher.last_sent_s == before.ordered_s[0]
+
+
+def fed(post: WornPost, seconds: float, excluded: tuple[bool, ...] = (False,)) -> list[float]:
+    """When, in so many seconds from now, timers were fed."""
+    times: list[float] = []
+    begun_s, nobody = post.park.now_s, np.zeros(len(post.park.loads))
+    for _ in range(round(seconds)):
+        post.park.look(1.0)
+        post.dispatcher.feed_timers(post.memory, nobody, np.array(excluded), post.park.now_s)
+        times += [post.park.now_s - begun_s] * len(post.fleet.armed)
+        post.fleet.armed.clear()
+    return times
+
+
+def test_who_cannot_be_fed_now_is_fed_as_soon_as_it_can() -> None:
+    post = WornPost(MINER, after_s=(90.0,))
+    post.park.memory = replace(post.memory, level=np.array([UNKNOWN]))
+    # Nobody knows yet what it holds: there is nothing to say again.
+    assert fed(post, 20) == []
+    post.order(2)
+    assert fed(post, 40) == [1, 31]
+    assert fed(post, 40, excluded=(True,)) == []
+    assert fed(post, 2) == [1]
+
+
+def test_timers_have_their_turns_one_after_the_other_and_none_waits_longer_for_that() -> None:
+    post = WornPost(MINER, MINER, MINER, after_s=(90.0, 90.0, 90.0))
+    post.order(2, 2, 2)
+    nobody = (False, False, False)
+    assert fed(post, 31, nobody) == [1, 1, 1, 11, 21, 31]
+    assert fed(post, 60, nobody) == [10, 20, 30, 40, 50, 60]
+
+
+def test_a_feed_that_was_lost_is_soon_repeated_until_its_time_is_over() -> None:
+    post = WornPost(MINER, after_s=(90.0,))
+    post.order(2)
+    assert fed(post, 1) == [1]
+    post.ended(0, WriteResult.ACKNOWLEDGED)
+    assert fed(post, 30) == [30]
+    post.ended(0, WriteResult.TIMED_OUT)
+    assert fed(post, 20) == [10, 20]
+    # 50 s: it has run for 51 of its 90 s; from then on there is nothing to save.
+    assert fed(post, 340) == [10, 20, 30, 330]
+    post.ended(0, WriteResult.ACKNOWLEDGED)
+    assert fed(post, 60) == [20, 50]
+
+
+def test_who_comes_back_or_drifts_is_armed_anew_at_once() -> None:
+    post = WornPost(MINER, after_s=(90.0,))
+    post.order(2)
+    assert fed(post, 40) == [1, 31]
+    post.setpoint_w[:] = 3500.0
+    post.run(1, 2450.0)
+    assert fed(post, 5) == [1]
+
+
+def test_what_feeds_a_timer_is_not_there_to_be_spent(tmp_path: Path) -> None:
+    config = load_config(write_site(tmp_path, GOOD), {})
+    reverting = load_profile("sim-miner-t21-reverting")
+    assert reverting.setpoint is not None
+    bounded = replace(reverting, setpoint=replace(reverting.setpoint, writes_per_day=3_000.0))
+    loads = [device for device in config.devices if device.role is Role.LOAD]
+    devices = [
+        replace(device, profile=profile, fed_by=None)
+        for device, profile in zip(loads[:2], (bounded, reverting), strict=True)
+    ]
+    endurance = SiteLayout.of(replace(config, devices=tuple(devices))).endurance
+    # 90 s, three times in each of them.
+    assert endurance.writes_per_day.tolist() == [3_000.0 - 2_880.0, INF]
+    assert endurance.reverts_after_s.tolist() == [90.0, 90.0]
 
 
 @pytest.mark.parametrize(
