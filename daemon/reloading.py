@@ -64,13 +64,13 @@ class Reloader:
 
     async def _reload(self) -> list[str]:
         self._liveness.reloading(self._clock.monotonic())
-        problems: list[str] = []
         try:
-            self._take(await self._draft())
+            draft = await self._draft()
+            self._take(draft)
         except ConfigurationError as error:
-            problems = error.problems
-            _log.error("reload refused; the configuration stays as it was", problems=problems)
-        else:
-            _log.info("configuration reloaded")
-        self._liveness.reloaded(problems)
-        return problems
+            _log.error("reload refused; the configuration stays as it was", problems=error.problems)
+            self._liveness.refused(error.problems)
+            return error.problems
+        _log.info("configuration reloaded", news=draft.news)
+        self._liveness.reloaded(self._clock.monotonic(), draft.news)
+        return []

@@ -1,11 +1,12 @@
 """A changed configuration, worked out beside the running site, to be gone by in one step."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from daemon.commands.trust import TrustedKey
 from daemon.commands.verifier import Verifier
 from daemon.commands.words import Role
-from daemon.config import Config
+from daemon.config import Config, ConfiguredDevice
 from daemon.config.changes import needs_restart
 from daemon.cycle.layout import SiteLayout
 from daemon.cycle.policy import control_policy
@@ -14,6 +15,9 @@ from daemon.device_list import DeviceList
 from daemon.errors import ConfigurationError
 from daemon.signing import PublicKey
 from daemon.table.carrying import Heirs
+from drivers.sameness import Sameness
+
+_BUT_PROFILE = ("address", "role", "circuit", "tier", "fed_by", "period_s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,8 @@ class SiteDraft:
     listed: DeviceList
     policy: ControlPolicy
     verifier: Verifier
+    news: str
+    """What becomes of the devices, in a few words."""
 
     @classmethod
     def of(cls, config: Config, before: Config, layout: SiteLayout) -> "SiteDraft":
@@ -46,7 +52,24 @@ class SiteDraft:
             listed=DeviceList.of(config),
             policy=control_policy(config),
             verifier=verifier_of(config),
+            news=_news(before.devices, config.devices),
         )
+
+
+def _news(before: Sequence[ConfiguredDevice], after: Sequence[ConfiguredDevice]) -> str:
+    old, new, same = {device.id: device for device in before}, {device.id for device in after}, Sameness()
+    known = [(old[device.id], device) for device in after if device.id in old]
+    counts = {
+        "added": len(new) - len(known),
+        "removed": len(old) - len(known),
+        "changed": sum(
+            any(getattr(one, name) != getattr(other, name) for name in _BUT_PROFILE)
+            or not same.profiles(one.profile, other.profile)
+            for one, other in known
+        ),
+    }
+    told = [f"{count} {what}" for what, count in counts.items() if count]
+    return f"devices: {', '.join(told)}" if told else "the devices are the same"
 
 
 def verifier_of(config: Config) -> Verifier:

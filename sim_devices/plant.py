@@ -23,6 +23,7 @@ from sim_devices.layout import (
     Spec,
     lay_out,
 )
+from sim_devices.modbus.connection import Connection
 from sim_devices.modbus.endpoint import Endpoint
 from sim_devices.modbus.image import Image
 from sim_devices.modbus.network import Network
@@ -190,6 +191,11 @@ class Plant:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._stack.__aexit__(kind, error, trace)
+
+    def connections(self, device: str) -> frozenset[Connection]:
+        """The open connections to a Modbus device, or to the gateway that it is behind."""
+        (spec,) = (spec for spec in self._specs if spec.id == device)
+        return self._network.connections(self._host_of[spec.gateway or spec.id])
 
     def config_toml(self) -> str:
         """The plant's circuits and devices as tables of a configuration file."""

@@ -6,6 +6,8 @@ LATE_S = 5.0
 """Cycles come once a second; one that comes so much after the one before did not complete on time."""
 STATUS_EVERY_S = 5.0
 LONGEST_NOTE = 200
+NEWS_S = 60.0
+"""For so long the status says that a reload was taken."""
 
 
 class Liveness:
@@ -17,7 +19,7 @@ class Liveness:
     def __init__(self, notifier: Notifier) -> None:
         self._notifier = notifier
         self._ready = False
-        self._note = ""
+        self._note, self._note_until_s = "", float("inf")
         self._line = ""
         self._last_s: float | None = None
         self._late = False
@@ -34,6 +36,8 @@ class Liveness:
         """
         self._late |= self._last_s is not None and now_s - self._last_s > LATE_S
         self._last_s, self._line = now_s, line
+        if now_s >= self._note_until_s:
+            self._note = ""
         if not self._ready:
             if not dispatched:
                 return
@@ -56,15 +60,20 @@ class Liveness:
         self._late = False
 
     def reloading(self, now_s: float) -> None:
-        """The configuration is being read anew; `reloaded` ends it."""
+        """The configuration is being read anew; `reloaded` or `refused` ends it."""
         self._notifier.reloading(now_s)
 
-    def reloaded(self, problems: list[str]) -> None:
-        """It has been taken, or refused for these problems, which the status shows until the next try."""
-        self._note = ""
-        if problems:
-            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-            self._note = f"reload refused{more}: {problems[0]}"[:LONGEST_NOTE]
+    def reloaded(self, now_s: float, news: str) -> None:
+        """It has been taken; the status says so, with the news, for `NEWS_S`."""
+        self._end_reload(f"reloaded, {news}", now_s + NEWS_S)
+
+    def refused(self, problems: list[str]) -> None:
+        """It has been refused for these problems; the status says so until the next try."""
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        self._end_reload(f"reload refused{more}: {problems[0]}", float("inf"))
+
+    def _end_reload(self, note: str, until_s: float) -> None:
+        self._note, self._note_until_s = note[:LONGEST_NOTE], until_s
         self._notifier.ready(self._status)
 
     @property

@@ -39,6 +39,10 @@ class Network:
         """Descriptors that are needed when every address has a connection."""
         return len(self._endpoints) + (1 if self._share else len(self._endpoints))
 
+    def connections(self, host: str) -> frozenset[Connection]:
+        """Those to an address that are open now."""
+        return frozenset(self._endpoints[host].connections)
+
     async def open(self, port: int) -> int:
         """Listen; 0 takes a port that is free for all. Gives the port.
 

@@ -322,7 +322,9 @@ def test_whoever_looks_right_after_sees_the_devices_that_there_are(tmp_path: Pat
         assert site.daemon is not None
         controller = site.daemon._loop.controller
 
-        site.daemon.go_by(SiteDraft.of(load_config(site.path), site.config, controller.layout))
+        draft = SiteDraft.of(load_config(site.path), site.config, controller.layout)
+        assert draft.news == "devices: 3 removed"
+        site.daemon.go_by(draft)
 
         last = controller.last
         assert last is not None

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -44,10 +45,17 @@ class InstalledSite(RealSite):
     wire: Wire
     """Between the service and the broker; the dispatcher has a connection of its own."""
 
-    def configure_service(self, *, more: str = "", **changes: str) -> None:
-        """Write /etc/quotawatt/site.toml; `changes` = other values of single keys."""
-        self.configure(more=more)
+    def configure_service(self, *, plant: str | None = None, **changes: str) -> None:
+        """Write /etc/quotawatt/site.toml.
+
+        Args:
+            plant: circuits and devices, in place of the plant's own.
+            changes: other values of single keys.
+        """
+        self.configure()
         text = self.config.read_text(encoding="utf-8")
+        if plant is not None:
+            text = text.replace(self.plant.config_toml(), plant)
         text = text.replace('state_dir = "state"', 'state_dir = "/var/lib/quotawatt"')
         text = text.replace('site = "site.jwk"', 'site = "keys/site.jwk"')
         text = text.replace(f'url = "{self.broker.url}"', f'url = "mqtt://127.0.0.1:{self.wire.port}"')
@@ -137,11 +145,25 @@ class InstalledSite(RealSite):
                 await asyncio.sleep(0.2)
         return line
 
-    async def status_lacks(self, words: str) -> None:
-        """Wait until words are no longer in the status line."""
+    async def reload(self) -> str:
+        """Have it read its files anew, as an operator would; the status when that is over."""
+        before = await self._reloads()
+        await self.machine.done("systemctl", "reload", UNIT)
         async with asyncio.timeout(PATIENCE_S):
-            while words in await self.status():  # noqa: ASYNC110  systemd is asked
+            while await self._reloads() == before:  # noqa: ASYNC110  the journal is asked
                 await asyncio.sleep(0.2)
+        return await self.status_says("reload")
+
+    async def _reloads(self) -> int:
+        """How many have ended so far, in one way or the other."""
+        said = await self.machine.journal(UNIT)
+        return said.count('"configuration reloaded"') + said.count('"reload refused;')
+
+    async def missed_polls(self) -> float:
+        """What `/metrics` counts of them, with those that failed."""
+        said = (await self.get("/metrics")).text
+        counts = re.findall(r'^quotawatt_polls_total\{result="(\w+)"\} (\S+)$', said, re.MULTILINE)
+        return sum(float(count) for result, count in counts if result != "ok")
 
     async def steady(self, limit_w: int) -> None:
         """Wait until the limit is in force and kept, and no more set-points are moved."""

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.service.installed_site import INTERVAL_S, UNIT, InstalledSite
+from tests.service.installed_site import INTERVAL_S, InstalledSite
 from tests.service.machine import PATIENCE_S
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -18,7 +18,7 @@ async def test_without_broker_and_exchange_it_goes_on_and_falls_by_ramp(running:
     limits: list[float] = []
     site.configure_service(lease_timeout_s="6")
     # The lease that is held is shorter at once.
-    await site.machine.done("systemctl", "reload", UNIT)
+    await site.reload()
     pid = await site.main_pid()
 
     await site.wire.cut()

@@ -75,15 +75,31 @@ def test_nobody_waits_for_it() -> None:
 
 
 def test_the_status_says_why_a_reload_was_refused_until_the_next() -> None:
-    manager = Manager()
+    manager = Manager(None)
     liveness = Liveness(manager)
     cycles(liveness, 0.0, 2.0)
     manager.heard.clear()
 
-    liveness.reloaded(["site.toml: site.interval_s: is 7", "site.toml: mqtt: is missing"])
-    liveness.reloaded([])
+    liveness.refused(["site.toml: site.interval_s: is 7", "site.toml: mqtt: is missing"])
+    refused = "reload refused (and 1 more): site.toml: site.interval_s: is 7 | limited: limit 1.000 MW"
+    assert manager.heard == [f"READY=1|{refused}"]
+    cycles(liveness, 2.0, 200.0)
+    assert set(manager.heard[1:]) == {refused}
+    liveness.reloaded(200.0, "devices: 1 added")
 
-    assert manager.heard == [
-        "READY=1|reload refused (and 1 more): site.toml: site.interval_s: is 7 | limited: limit 1.000 MW",
-        "READY=1|limited: limit 1.000 MW",
-    ]
+    assert manager.heard[-1] == "READY=1|reloaded, devices: 1 added | limited: limit 1.000 MW"
+
+
+def test_the_status_says_for_a_minute_that_a_reload_was_taken() -> None:
+    manager = Manager(None)
+    liveness = Liveness(manager)
+    cycles(liveness, 0.0, 2.0)
+    liveness.reloaded(2.0, "the devices are the same")
+    manager.heard.clear()
+
+    cycles(liveness, 2.0, 60.0)
+    assert set(manager.heard) == {"reloaded, the devices are the same | limited: limit 1.000 MW"}
+    manager.heard.clear()
+    cycles(liveness, 62.0, 120.0)
+
+    assert set(manager.heard) == {"limited: limit 1.000 MW"}
