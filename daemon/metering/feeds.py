@@ -6,7 +6,7 @@ own reading is far from what their operating point draws, by as much as the PDU 
 out, all share the difference.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -43,19 +43,41 @@ class Feeds:
     """Rows of what else hangs on them."""
     other_pdu: Ints
 
+    # Asked for many times in every cycle:
+    _on_one: Bools = field(init=False, repr=False)
+    """(loads,): hangs on a PDU that is known."""
+    _all: bool = field(init=False, repr=False)
+    """All do."""
+    _fed: Ints = field(init=False, repr=False)
+    """Indices of the loads that do."""
+    _their_pdu: Ints = field(init=False, repr=False)
+    """Of these."""
+    _place: Ints = field(init=False, repr=False)
+    """(loads,): index of its PDU, of some PDU where there is none."""
+
+    def __post_init__(self) -> None:
+        set_once = object.__setattr__
+        set_once(self, "_on_one", self.pdu >= 0)
+        set_once(self, "_all", bool(self._on_one.all()))
+        set_once(self, "_fed", self._on_one.nonzero()[0])
+        set_once(self, "_their_pdu", self.pdu[self._fed])
+        set_once(self, "_place", np.maximum(self.pdu, 0))
+
     def __len__(self) -> int:
         return len(self.rows)
 
     def totals(self, values: Floats) -> Floats:
         """(PDUs,): sums over the loads."""
-        fed = self.pdu >= 0
-        return np.bincount(self.pdu[fed], weights=values[fed], minlength=len(self)).astype(np.float64)
+        weights = values if self._all else values.take(self._fed)
+        # Without a single load numpy counts in integers.
+        return np.bincount(self._their_pdu, weights, len(self)).astype(np.float64, copy=False)
 
     def of_loads(self, values: Floats, absent: float) -> Floats:
         """(loads,): the value of each load's PDU."""
         if not len(self):
             return np.full(len(self.pdu), absent)
-        return np.where(self.pdu >= 0, values[np.maximum(self.pdu, 0)], absent)
+        theirs: Floats = values.take(self._place)
+        return theirs if self._all else np.where(self._on_one, theirs, absent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +115,7 @@ class FeedWatch:
     @property
     def lying(self) -> Ints:
         """Loads whose own reading is not used as it is."""
-        return np.flatnonzero(np.abs(self.factor - 1.0) > _CORRECTED)
+        return (np.abs(self.factor - 1.0) > _CORRECTED).nonzero()[0]
 
     def look(
         self,
@@ -101,7 +123,7 @@ class FeedWatch:
         pdu_w: Floats,
         other_w: Floats,
         expected_w: Floats,
-        likely_w: Floats,
+        nameplate_w: Floats,
         now_s: float,
     ) -> FedPower:
         """What the loads draw.
@@ -112,26 +134,33 @@ class FeedWatch:
             other_w: what else hangs on PDUs, by `Feeds.other_rows`; NaN = not measured.
             expected_w: (loads,) what each draws at its operating point by its profile; NaN = not known, as
                 shortly after an order.
-            likely_w: (loads,) what each draws about, for those that show nothing.
+            nameplate_w: (loads,) what each draws about, for those that show nothing and are not known either.
             now_s: monotonic.
         """
         feeds = self._feeds
         corrected_w = own_w * self.factor
-        if not len(feeds) or not np.isfinite(pdu_w).any():
+        if not len(feeds) or not np.count_nonzero(np.isfinite(pdu_w)):
             self.difference_w = np.zeros(len(feeds))
             return FedPower(corrected_w, (self.factor != 1.0) & ~np.isnan(corrected_w))
-        others_w = np.bincount(feeds.other_pdu, weights=other_w, minlength=len(feeds))
-        for_loads_w = pdu_w - others_w
+        for_loads_w = pdu_w
+        if len(feeds.other_rows):
+            for_loads_w = pdu_w - np.bincount(feeds.other_pdu, weights=other_w, minlength=len(feeds))
         unread = np.isnan(corrected_w)
-        rest_w = for_loads_w - feeds.totals(np.where(unread, 0.0, corrected_w))
+        any_unread = bool(np.count_nonzero(unread))
+        read_w = np.where(unread, 0.0, corrected_w) if any_unread else corrected_w
+        rest_w = for_loads_w - feeds.totals(read_w)
         missing_w = expected_w - corrected_w
         # Only where every load is read and none is between two operating points.
-        comparable = np.isfinite(for_loads_w) & (feeds.totals(np.isnan(missing_w).astype(np.float64)) == 0)
+        comparable = np.isfinite(for_loads_w)
+        unknown = np.isnan(missing_w)
+        if np.count_nonzero(unknown):
+            comparable &= feeds.totals(unknown.astype(np.float64)) == 0
         if self._name(own_w, missing_w, expected_w, np.where(comparable, rest_w, np.nan), now_s):
             corrected_w = own_w * self.factor
             rest_w = for_loads_w - feeds.totals(np.where(unread, 0.0, corrected_w))
         power_w = self._shared(corrected_w, rest_w, for_loads_w, comparable, now_s)
-        if unread.any():
+        if any_unread:
+            likely_w = np.where(np.isfinite(expected_w), expected_w, nameplate_w)
             power_w = np.where(unread, self._filled(unread, rest_w, for_loads_w, likely_w), power_w)
         return FedPower(power_w, (power_w != own_w) & ~np.isnan(power_w))
 
@@ -141,18 +170,21 @@ class FeedWatch:
         """Correct the readings of loads that stand out and whose PDU confirms it; whether there are such."""
         feeds = self._feeds
         out = np.abs(missing_w) > np.maximum(STANDS_OUT * expected_w, _STANDS_OUT_W)
-        if not out.any() and not self._suspects:
+        if not self._suspects and not np.count_nonzero(out):
             return False
         rest_of_w = feeds.of_loads(rest_w, np.nan)
         out &= missing_w * rest_of_w > 0
         suspected_w = feeds.totals(np.where(out, missing_w, 0.0))
         confirmed = np.abs(rest_w) >= CONFIRMS * np.abs(suspected_w)
         lies = out & (feeds.of_loads(confirmed.astype(np.float64), 0.0) > 0)
+        if not self._suspects and not np.count_nonzero(lies):
+            return False
         # Not to be judged now (an order is under way) is neither a yes nor a no.
         otherwise_s = np.where(np.isnan(missing_w) | np.isnan(rest_of_w), self._lies_s, np.inf)
         self._lies_s = np.where(lies, np.minimum(self._lies_s, now_s), otherwise_s)
         proven = lies & (now_s - self._lies_s >= self._lasts_s)
-        if proven.any():
+        any_proven = bool(np.count_nonzero(proven))
+        if any_proven:
             with np.errstate(divide="ignore", invalid="ignore"):
                 share = np.minimum(np.abs(rest_w) / np.abs(suspected_w), 1.0)
                 true_w = expected_w - missing_w * (1.0 - feeds.of_loads(share, 0.0))
@@ -160,21 +192,23 @@ class FeedWatch:
             self.factor = np.where(proven & np.isfinite(factor), factor, self.factor)
             self._lies_s = np.where(proven, np.inf, self._lies_s)
         self._suspects = bool(np.isfinite(self._lies_s).any())
-        return bool(proven.any())
+        return any_proven
 
     def _shared(
         self, corrected_w: Floats, rest_w: Floats, for_loads_w: Floats, comparable: Bools, now_s: float
     ) -> Floats:
         """Where loads and PDU differ and nobody stands out, all share the difference."""
         tolerated_w = DIFFERS * np.abs(for_loads_w) + _DIFFERS_W
-        differs = np.abs(rest_w) > tolerated_w
+        differs = (np.abs(rest_w) > tolerated_w) & comparable
         agrees = comparable & ~differs
-        differs &= comparable
         self._differs_s[agrees] = np.inf
+        if not np.count_nonzero(differs):
+            self.difference_w = np.zeros(len(differs))
+            return corrected_w
         self._differs_s[differs] = np.minimum(self._differs_s[differs], now_s)
         lasting = differs & (now_s - self._differs_s >= self._lasts_s)
         self.difference_w = np.where(lasting, rest_w, 0.0)
-        if not lasting.any():
+        if not np.count_nonzero(lasting):
             return corrected_w
         said_w = for_loads_w - rest_w
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -1,7 +1,8 @@
 """Which devices of a site measure what."""
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -22,11 +23,16 @@ class SiteMeter:
     name: str
     period_s: float
     profile: Profile
+    _power: RegisterPoint | FieldPoint | None = field(init=False, repr=False)
+    _register: RegisterPoint | FieldPoint | None = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_power", _point(self.profile, Quantity.POWER))
+        object.__setattr__(self, "_register", _point(self.profile, Quantity.ENERGY_IMPORT))
 
     def resolution(self, power_w: float, register_wh: float) -> Resolution:
         """The smallest steps of its figures, at figures of this size."""
-        power_w = _step(self.profile, Quantity.POWER, power_w)
-        return Resolution(power_w, _step(self.profile, Quantity.ENERGY_IMPORT, register_wh))
+        return Resolution(_step(self._power, power_w), _step(self._register, register_wh))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,16 +107,19 @@ class Instruments:
         )
 
 
-def _step(profile: Profile, quantity: Quantity, value: float) -> float:
-    """One count of the point that shows a quantity; 1 where the profile does not say."""
-    for point in profile.map.points:
-        if point.quantity is not quantity:
-            continue
-        step = abs(point.scale) or 1.0
-        if isinstance(point, FieldPoint):
-            return step
-        return _spacing(point, value / step) * step if np.isfinite(value) else step
-    return 1.0
+def _point(profile: Profile, quantity: Quantity) -> RegisterPoint | FieldPoint | None:
+    """The point that shows a quantity; `None` = none does."""
+    return next((point for point in profile.map.points if point.quantity is quantity), None)
+
+
+def _step(point: RegisterPoint | FieldPoint | None, value: float) -> float:
+    """One count of a point; 1 where the profile does not say."""
+    if point is None:
+        return 1.0
+    step = abs(point.scale) or 1.0
+    if isinstance(point, FieldPoint):
+        return step
+    return _spacing(point, value / step) * step if math.isfinite(value) else step
 
 
 def _spacing(point: RegisterPoint, raw: float) -> float:

@@ -29,11 +29,14 @@ class Joining:
         """(loads,): of which nothing is known yet."""
         self.left_out_w = np.zeros(len(new))
         """(loads,): what the sums leave out."""
+        self.watts = 0.0
+        """What the sums leave out together."""
 
     def carried(self, origin: Origin, until_s: float) -> "Joining":
         """Of other loads; `until_s` as of the constructor, for the change that this is."""
         after = Joining(origin == BEGINS, max(until_s, self.until_s))
         carry(self, after, ("new", "unseen", "left_out_w"), origin)
+        after.watts = float(after.left_out_w.sum())
         return after
 
     @property
@@ -41,19 +44,16 @@ class Joining:
         """Whether the uncontrolled load is not yet known beside the loads that there are now."""
         return self.until_s > -np.inf
 
-    @property
-    def watts(self) -> float:
-        """What the sums leave out together."""
-        return float(self.left_out_w.sum())
-
     def look(self, counted_w: Floats, known: Bools) -> None:
         """A cycle has looked: what each load counts at, and whether anything is known of it."""
-        if self.unseen.any():
+        if np.count_nonzero(self.unseen):
             self.left_out_w = np.where(self.unseen, counted_w, self.left_out_w)
+            self.watts = float(self.left_out_w.sum())
             self.unseen &= ~known
 
     def end(self) -> None:
         """The uncontrolled load is known again."""
         self.until_s = -np.inf
         self.left_out_w = np.zeros(len(self.new))
+        self.watts = 0.0
         self.new = self.unseen = np.zeros(len(self.new), dtype=np.bool_)

@@ -68,7 +68,7 @@ class JumpWatch:
         if abs(self._unexplained_w(now, around)) > self._tolerated_w(around) and watched_s >= SETTLED_S:
             return replace(self, watched_s=watched_s)
         share = min(1.0, passed_s / min(max(watched_s, 1.0), BASE_S))
-        return replace(self, base_w=self.base_w + share * (raw_w - self.base_w), watched_s=watched_s)
+        return JumpWatch(self.base_w + share * (raw_w - self.base_w), watched_s, None, self.distrusted)
 
     def looked(
         self, reading: Reading, around: Surroundings, resolution: Resolution, now_s: float
@@ -76,7 +76,8 @@ class JumpWatch:
         """After a look at the devices, with the reading that was taken in last."""
         difference_w = self._unexplained_w(reading, around)
         if self.watched_s < SETTLED_S or abs(difference_w) <= self._tolerated_w(around):
-            return replace(self, change=None, distrusted=False), Finding.EXPLAINED
+            at_ease = self.change is None and not self.distrusted
+            return self if at_ease else replace(self, change=None, distrusted=False), Finding.EXPLAINED
         if self.change is None:
             change = _Change(now_s, difference_w > 0, reading)
             return replace(self, change=change), self._meanwhile

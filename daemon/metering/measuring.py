@@ -21,7 +21,7 @@ from daemon.metering.site_power import SiteKnowledge, SitePower, measure_site
 from daemon.table import Snapshot
 from daemon.table.carrying import BEGINS, Heirs, among, carry
 from daemon.table.table import Floats
-from drivers.quantity import Quantity
+from drivers.quantity import COLUMN, Quantity
 
 METER_NOISE = 0.0025
 """Half of a class 0.5 meter's error bound, as a standard deviation."""
@@ -104,6 +104,14 @@ class Metering:
         """What the loads draw: as measured, as they count where they are not."""
         self._cooling_w = np.full(len(instruments.cooling), np.nan)
         self._cooling_s = np.full(len(instruments.cooling), -np.inf)
+        self.cooling_w = 0.0
+        """What the cooling draws, as last measured."""
+        self.cooling_known = not len(instruments.cooling)
+        """Whether all of it was measured at least once."""
+        self._cooling_rows = instruments.cooling_rows
+        self._meter_names = [meter.name for meter in instruments.meters]
+        self._nameplates_w = float(loads.nameplate_w.sum())
+        self._nameplates_w += float(instruments.nameplate_w[self._cooling_rows].sum())
         self._pairing = Pairing(instruments.slowest_s)
         self._last_w = np.full(len(loads), np.nan)
         self._power_w = np.full(len(instruments.names), np.nan)
@@ -134,6 +142,7 @@ class Metering:
             ]
         cooling = among(devices, mine.cooling_rows, theirs.cooling_rows)
         carry(before, self, ("_cooling_w", "_cooling_s"), cooling)
+        self._sum_cooling()
         stays = np.zeros(len(counted_w), dtype=np.bool_)
         stays[heirs.loads[heirs.loads != BEGINS]] = True
         gone_w = float(np.fmax(counted_w, before._last_w)[~stays].sum())  # noqa: SLF001  of the same class
@@ -145,15 +154,10 @@ class Metering:
         until_s = now_s + LASTS_S + 2 * mine.slowest_s
         self.joining = before.joining.carried(heirs.loads, -np.inf if heirs.all_stay else until_s)
 
-    @property
-    def cooling_w(self) -> float:
-        """What the cooling draws, as last measured."""
-        return float(np.nansum(self._cooling_w))
-
-    @property
-    def cooling_known(self) -> bool:
-        """Whether all of it was measured at least once."""
-        return bool(np.isfinite(self._cooling_w).all())
+    def _sum_cooling(self) -> None:
+        unknown = np.isnan(self._cooling_w)
+        self.cooling_w = float(np.where(unknown, 0.0, self._cooling_w).sum())
+        self.cooling_known = not np.count_nonzero(unknown)
 
     @property
     def uncontrolled_w(self) -> float | None:
@@ -174,15 +178,21 @@ class Metering:
         self._power_w = power_w
         feeds, rows = self.instruments.feeds, self._loads.rows
         own_w = power_w[rows]
-        likely_w = np.where(np.isfinite(expected_w), expected_w, self._loads.nameplate_w)
         fed = self.feeds.look(
-            own_w, power_w[feeds.rows], power_w[feeds.other_rows], expected_w, likely_w, snapshot.monotonic_s
+            own_w,
+            power_w[feeds.rows],
+            power_w[feeds.other_rows],
+            expected_w,
+            self._loads.nameplate_w,
+            snapshot.monotonic_s,
         )
         setpoint_w = snapshot.fresh(Quantity.SETPOINT)[rows]
-        pdu_s = feeds.of_loads(sampled_s[feeds.rows], -np.inf)
+        own_s, read = sampled_s[rows], np.isfinite(own_w)
+        if np.count_nonzero(read) < len(read):
+            own_s = np.where(read, own_s, feeds.of_loads(sampled_s[feeds.rows], -np.inf))
         return LoadPower(
             measured_w=fed.power_w,
-            sampled_s=np.where(np.isfinite(own_w), sampled_s[rows], pdu_s),
+            sampled_s=own_s,
             by_pdu=fed.by_pdu,
             setpoint_w=np.where(setpoint_w >= 0, setpoint_w, np.nan),
         )
@@ -197,19 +207,23 @@ class Metering:
             in_flight_s: since the last order went out.
         """
         now_s, measured_w = snapshot.monotonic_s, power.measured_w
-        cooling = list(self.instruments.cooling)
-        fresh_cooling_w = self._power_w[cooling]
+        fresh_cooling_w = self._power_w[self._cooling_rows]
         cooled = np.isfinite(fresh_cooling_w)
         self._cooling_w = np.where(cooled, fresh_cooling_w, self._cooling_w)
-        self._cooling_s = np.where(cooled, now_s - snapshot.age_s[cooling], self._cooling_s)
+        self._cooling_s = np.where(cooled, now_s - snapshot.age_s[self._cooling_rows], self._cooling_s)
+        self._sum_cooling()
         measured = np.isfinite(measured_w)
-        self._last_w = np.where(measured, measured_w, self._last_w)
         known_w = np.where(measured, measured_w, counted_w)
-        self.drawn_w = float(known_w.sum())
+        self.drawn_w = last_w = seen_w = float(known_w.sum())
+        if np.count_nonzero(measured) == len(measured):
+            self._last_w = measured_w
+        else:
+            self._last_w = np.where(measured, measured_w, self._last_w)
+            last_w = float(np.where(np.isfinite(self._last_w), self._last_w, counted_w).sum())
+            seen_w = float(np.where(measured, measured_w, 0.0).sum())
         around = Surroundings(
-            devices_w=float(np.where(np.isfinite(self._last_w), self._last_w, counted_w).sum())
-            + self.cooling_w,
-            measured_w=float(np.nansum(measured_w) + np.nansum(fresh_cooling_w)),
+            devices_w=last_w + self.cooling_w,
+            measured_w=seen_w + float(np.where(cooled, fresh_cooling_w, 0.0).sum()),
             most_w=self._most_w(),
             lag_s=self.instruments.slowest_s + _LAG_S,
         )
@@ -222,7 +236,7 @@ class Metering:
             last_metered_w=self._metered_w,
             cover=_NO_COVER if metered else self._cover.look(self._power_w, known_w),
         )
-        site = measure_site(self.records, [meter.name for meter in self.instruments.meters], know, now_s)
+        site = measure_site(self.records, self._meter_names, know, now_s)
         if site.may_rise and site.watts is not None:
             self._metered_w = site.watts
         if metered and snapshot.complete:
@@ -239,11 +253,9 @@ class Metering:
         return site
 
     def _most_w(self) -> float:
-        nameplates_w = float(self._loads.nameplate_w.sum())
-        nameplates_w += float(self.instruments.nameplate_w[list(self.instruments.cooling)].sum())
         if self.uncontrolled_w is None:
-            return _UNKNOWN * max(nameplates_w, self.instruments.contract_w)
-        able_w = nameplates_w + max(self.cooling_w, 0.0) + self.uncontrolled_w
+            return _UNKNOWN * max(self._nameplates_w, self.instruments.contract_w)
+        able_w = self._nameplates_w + max(self.cooling_w, 0.0) + self.uncontrolled_w
         return max(_OVER_CONTRACT * self.instruments.contract_w, _OVER_NAMEPLATES * able_w)
 
     def _judge(self, snapshot: Snapshot, around: Surroundings) -> None:
@@ -334,14 +346,12 @@ def _says_more(now: Reading, before: Reading) -> bool:
 
 def _reading(snapshot: Snapshot, row: int, register_age_s: float) -> Reading:
     age_s = float(snapshot.age_s[row])
-    power_w = snapshot.value(row, Quantity.POWER)
-    register_wh = snapshot.value(row, Quantity.ENERGY_IMPORT)
-    serial = snapshot.value(row, Quantity.SERIAL)
+    values = snapshot.values[row].tolist()
     return Reading(
-        power_w=np.nan if power_w is None else power_w,
-        register_wh=np.nan if register_wh is None else register_wh,
+        power_w=values[COLUMN[Quantity.POWER]],
+        register_wh=values[COLUMN[Quantity.ENERGY_IMPORT]],
         sampled_s=snapshot.monotonic_s - age_s,
         register_s=snapshot.monotonic_s - register_age_s,
-        serial=np.nan if serial is None else serial,
+        serial=values[COLUMN[Quantity.SERIAL]],
         fresh=age_s <= float(snapshot.stale_after_s[row]),
     )

@@ -84,14 +84,14 @@ def judged(
         record = MeterRecord(doubt=record.doubt)
     before = record.reading
     beyond = abs(reading.power_w) > around.most_w
+    shown, standstill, jump = before, record.standstill, record.jump
     if reading.is_newer(before):
-        standstill = record.standstill.read(before, reading)
-        jump = record.jump if beyond else record.jump.read(before, reading, around)
-        record = replace(record, reading=reading, standstill=standstill, jump=jump)
-    standstill = record.standstill.compared(reading, around, resolution, now_s)
-    change = record.jump.change
-    jump, finding = record.jump.looked(reading, around, resolution, now_s)
-    record = replace(record, standstill=standstill, jump=jump, finding=finding)
+        shown, standstill = reading, standstill.read(before, reading)
+        jump = jump if beyond else jump.read(before, reading, around)
+    standstill = standstill.compared(reading, around, resolution, now_s)
+    change = jump.change
+    jump, finding = jump.looked(reading, around, resolution, now_s)
+    record = MeterRecord(shown, standstill, jump, finding, record.doubt, record.good_s)
     if before is not None and reading.register_wh < before.register_wh:
         return _doubted(record, Doubt.BACKWARDS)
     if beyond:
@@ -122,4 +122,6 @@ def _good(record: MeterRecord, now_s: float) -> MeterRecord:
     doubt = record.doubt
     if doubt is not None and (doubt.ends_at_once or now_s - good_s >= RECOVERY_S):
         doubt = None
+    if good_s == record.good_s and doubt is record.doubt:
+        return record
     return replace(record, good_s=good_s, doubt=doubt)

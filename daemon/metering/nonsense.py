@@ -54,6 +54,8 @@ class NonsenseCounter:
     def take(self, said_w: Floats, used_w: Floats, sampled_s: Floats) -> None:
         """One look: what the devices said, what of it is used, and when it was asked for."""
         self.now = np.isfinite(said_w) & ~np.isfinite(used_w)
+        if not np.count_nonzero(self.now):
+            return
         new = self.now & (sampled_s > self._counted_s)
         self.counts[new] += 1
         self._counted_s[new] = sampled_s[new]

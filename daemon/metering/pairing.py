@@ -32,9 +32,9 @@ class Drawn:
 
     def since_s(self) -> float:
         """Every device that is measured was sampled at that time or later; inf = none is measured."""
-        loads_s = np.where(np.isfinite(self.load_w), self.load_s, _NOT_MEASURED_S)
-        cooling_s = np.where(np.isfinite(self.cooling_w), self.cooling_s, _NOT_MEASURED_S)
-        return float(min(loads_s.min(initial=np.inf), cooling_s.min(initial=np.inf)))
+        loads_s = self.load_s.min(initial=_NOT_MEASURED_S, where=np.isfinite(self.load_w))
+        cooling_s = self.cooling_s.min(initial=_NOT_MEASURED_S, where=np.isfinite(self.cooling_w))
+        return float(min(loads_s, cooling_s))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +110,10 @@ def _pair(waiting: _Waiting, now: Drawn) -> Pair:
 
 def _change_w(then_w: Floats, then_s: Floats, now_w: Floats, now_s: Floats, at_s: float) -> Floats:
     """(devices,): how far each had gone by a time from its sample before towards the one after."""
-    again = np.isfinite(then_w) & np.isfinite(now_w) & (now_s > then_s)
-    share = np.zeros(len(again))
-    share[again] = (at_s - then_s[again]) / (now_s[again] - then_s[again])
-    moved_w: Floats = np.where(again, np.clip(share, 0.0, 1.0) * (now_w - then_w), 0.0)
+    again = (np.isfinite(then_w) & np.isfinite(now_w) & (now_s > then_s)).nonzero()[0]
+    moved_w = np.zeros(len(then_w))
+    if len(again):
+        since_s, before_w = then_s.take(again), then_w.take(again)
+        share = (at_s - since_s) / (now_s.take(again) - since_s)
+        moved_w[again] = np.minimum(np.maximum(share, 0.0), 1.0) * (now_w.take(again) - before_w)
     return moved_w

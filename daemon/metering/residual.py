@@ -1,5 +1,6 @@
 """What the meter sees beyond the devices that are measured: the only integral in the loop."""
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -71,4 +72,4 @@ class Residual:
     def noise_w(self) -> float:
         """Standard deviation of the filtered residual, W."""
         share = 1.0 / max(self.seen_s, 1.0)
-        return float(np.sqrt(self.variance_w2 * share / (2 - share)))
+        return math.sqrt(self.variance_w2 * share / (2 - share))

@@ -38,16 +38,16 @@ class Standstill:
 
     def read(self, before: Reading | None, now: Reading) -> "Standstill":
         """After the meter was asked again."""
-        standstill = self
+        changed_s, baseline_w, away_s = self.changed_s, self.baseline_w, self.away_s
         if before is None or now.power_w != before.power_w:
-            standstill = replace(standstill, changed_s=now.sampled_s, baseline_w=None, away_s=None)
+            changed_s, baseline_w, away_s = now.sampled_s, None, None
+        moved_s, step_wh = self.moved_s, self.step_wh
         if before is None or now.register_wh != before.register_wh:
-            standstill = replace(standstill, moved_s=now.register_s)
+            moved_s = now.register_s
         if before is not None and now.register_wh > before.register_wh:
-            step_wh = now.register_wh - before.register_wh
-            smallest_wh = min(step_wh, self.step_wh) if self.step_wh > 0 else step_wh
-            standstill = replace(standstill, step_wh=smallest_wh)
-        return standstill
+            seen_wh = now.register_wh - before.register_wh
+            step_wh = min(seen_wh, step_wh) if step_wh > 0 else seen_wh
+        return Standstill(changed_s, moved_s, step_wh, baseline_w, away_s)
 
     def compared(
         self, reading: Reading, around: Surroundings, resolution: Resolution, now_s: float
