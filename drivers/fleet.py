@@ -135,7 +135,8 @@ def _by_way(
             raise AddressError(f"{device.id}: {problem}")
         address = device.address
         if not isinstance(address, MqttAddress):
-            modbus.append((row, replace(device, profile=profile_over(device.profile, address))))
+            profile = profile_over(device.profile, address)
+            modbus.append((row, device if profile is device.profile else replace(device, profile=profile)))
         elif bus is not None:
             mqtt.append((row, device))
         else:

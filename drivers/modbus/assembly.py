@@ -38,7 +38,7 @@ class _End:
     """Where a connection leads to."""
 
     address: ModbusAddress
-    """But for the unit."""
+    """Of one of the units there."""
     link: Link
 
 
@@ -93,40 +93,40 @@ class Assembly:
             AddressError: there is no line to an address; nothing has changed.
         """
         before = {unit.device.id: (link, unit) for link, unit in self.places.values()}
-        ends, fresh, same = *self._ends_of(devices), Sameness()
+        names = [end_of(_address(device)) for _, device in devices]
+        ends, fresh, same = *self._ends_of(devices, names), Sameness()
         self.places = {}
         new: list[Place] = []
-        for row, device in devices:
-            address = _address(device)
-            link = ends[end_of(address)].link
+        for (row, device), name in zip(devices, names, strict=True):
+            link = ends[name].link
             stays = before.get(device.id)
             if stays is not None and stays[0] is link and same.devices(stays[1].device, device):
                 stays[1].row = row
                 self.places[row] = stays
             else:
-                self.places[row] = (link, PolledUnit(row, device, address.unit))
+                self.places[row] = (link, PolledUnit(row, device, _address(device).unit))
                 new.append(self.places[row])
         gone = frozenset(before.values()) - frozenset(self.places.values())
         self._put_into_matrices()
         self._connect(ends, gone, new)
         return Changes(gone, new, fresh)
 
-    def _ends_of(self, devices: Iterable[tuple[int, Device]]) -> tuple[dict[str, _End], list[int]]:
+    def _ends_of(
+        self, devices: Iterable[tuple[int, Device]], names: Sequence[str]
+    ) -> tuple[dict[str, _End], list[int]]:
         """All ends by name, with the links that stay and new ones; and the indices of the new."""
         ends: dict[str, _End] = {}
         fresh: list[int] = []
-        for _, device in devices:
-            address = _address(device)
-            name = end_of(address)
+        for (_, device), name in zip(devices, names, strict=True):
             if name in ends:
                 continue
-            whole, known = replace(address, unit=0), self._ends.get(name)
-            if known is not None and known.address == whole:
+            address, known = _address(device), self._ends.get(name)
+            if known is not None and _are_one_end(known.address, address):
                 ends[name] = known
                 continue
             fresh.append(len(self.links) + len(fresh))
             line = functools.partial(self._make_line, address)
-            ends[name] = _End(whole, Link(name, fresh[-1], self.shared, self._outcomes, line))
+            ends[name] = _End(address, Link(name, fresh[-1], self.shared, self._outcomes, line))
         return ends, fresh
 
     def _connect(self, ends: dict[str, _End], gone: Iterable[Place], new: Iterable[Place]) -> None:
@@ -163,6 +163,11 @@ class Assembly:
 def _address(device: Device) -> ModbusAddress:
     assert isinstance(device.address, ModbusAddress)
     return device.address
+
+
+def _are_one_end(one: ModbusAddress, other: ModbusAddress) -> bool:
+    """Whether they are the same but for the unit. Most often they are the same."""
+    return one == other or replace(one, unit=0) == replace(other, unit=0)
 
 
 def _by_link(places: Iterable[Place]) -> dict[int, list[PolledUnit]]:

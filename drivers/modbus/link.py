@@ -54,10 +54,12 @@ class Link(Connection):
 
     def settle(self, gone: Collection[PolledUnit], new: Sequence[PolledUnit]) -> None:
         """Other units from now on; those that stay notice nothing."""
-        for unit in gone:
-            unit.leave()
-        self.units = [unit for unit in self.units if unit not in gone] + list(new)
-        self._lanes.drop_all(lambda asker: asker.unit in gone)
+        if gone:
+            for unit in gone:
+                unit.leave()
+            self.units = [unit for unit in self.units if unit not in gone]
+            self._lanes.drop_all(lambda asker: asker.unit in gone)
+        self.units += new
         self.look_anew()
 
     def end(self) -> None:

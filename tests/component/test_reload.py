@@ -1,6 +1,7 @@
 """A changed configuration is taken while the site runs, as a whole or not at all."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 
 from daemon.commands.sender import Sender
 from daemon.commands.words import Lane
-from daemon.config import load_config
+from daemon.config import Config, load_config
+from daemon.cycle.layout import SiteLayout
 from daemon.signing import PrivateKey
 from daemon.timestamps import format_utc
 from tests.world.loop import VirtualLoop, run_virtual
@@ -59,6 +61,36 @@ async def reloaded(site: VirtualSite) -> list[str]:
     outcome = site.daemon.reloader.outcome("test")
     assert outcome is not None
     return outcome
+
+
+def test_a_changed_site_is_read_and_laid_out_while_control_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aside, where = False, []
+    laid_out = SiteLayout.of
+
+    async def looked_at(work: Callable[[], Any]) -> Any:
+        nonlocal aside
+        aside = True
+        try:
+            return work()
+        finally:
+            aside = False
+
+    def of(config: Config) -> SiteLayout:
+        where.append(aside)
+        return laid_out(config)
+
+    async def story(site: VirtualSite) -> None:
+        outside = site.outside
+        site.outside = lambda: replace(outside(), aside=looked_at)  # type: ignore[method-assign]
+        quota_w = await held(site, 0.8)
+        monkeypatch.setattr(SiteLayout, "of", of)
+        rewritten(tmp_path, with_value("failsafe_mw", f"{quota_w / 4e6:.6f}"))
+        assert await reloaded(site) == []
+        assert where == [True]
+
+    played(tmp_path, story, racks=0)
 
 
 def test_a_lower_contract_holds_at_once_and_no_poll_is_missed(tmp_path: Path) -> None:

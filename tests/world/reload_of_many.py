@@ -1,0 +1,129 @@
+# ruff: noqa: T201  a program whose answer is what it prints
+"""`python -m tests.world.reload_of_many`: how long a reload of many devices keeps the loop from its polls.
+
+The plant runs here, the daemon in a child over real sockets. Its configuration loses a hundred devices and
+gets them back; what is read off is `/metrics`: by how much polls came late at worst, and those that were missed.
+"""
+
+import argparse
+import asyncio
+import os
+import re
+import signal
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from daemon.config.settings import MqttProtocol
+from sim_devices.configuration import config_toml
+from tests.world.brokers import Reachable
+from tests.world.mosquitto import mosquitto
+from tests.world.real_site import RealSite
+
+COME_AND_GO = 100
+REST_S = 15.0
+AFTER_S = 8.0
+LOOK_S = 0.3
+"""More often than cycles are: a look sees one at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the daemon counts, at one time."""
+
+    missed: float
+    failed: float
+    cycles: float
+    lag_s: float
+    """Sum over the cycles."""
+
+
+class ManySite(RealSite):
+    """Its configuration may lack the last of its devices."""
+
+    def write(self, *, whole: bool) -> None:
+        """The configuration."""
+        self.configure()
+        if not whole:
+            devices = self.plant.devices[:-COME_AND_GO]
+            text = self.config.read_text(encoding="utf-8")
+            fewer = config_toml(self.plant.circuits, devices)
+            self.config.write_text(text.replace(self.plant.config_toml(), fewer), encoding="utf-8")
+
+    async def look(self) -> Look:
+        """Read `/metrics`."""
+        said = (await self.get("/metrics")).text
+
+        def value(name: str) -> float:
+            found = re.search(rf"^{re.escape(name)} (\S+)$", said, re.MULTILINE)
+            return float(found[1]) if found else 0.0
+
+        results = set(re.findall(r'^quotawatt_polls_total\{result="(\w+)"\}', said, re.MULTILINE))
+        counts = {result: value(f'quotawatt_polls_total{{result="{result}"}}') for result in results}
+        return Look(
+            missed=counts.get("missed", 0.0),
+            failed=sum(count for result, count in counts.items() if result not in {"ok", "missed"}),
+            cycles=value("quotawatt_poll_lag_seconds_count"),
+            lag_s=value("quotawatt_poll_lag_seconds_sum"),
+        )
+
+    async def watched(self, seconds: float) -> tuple[float, float, float]:
+        """The worst lateness in a cycle, in seconds, and the polls that were missed and that failed."""
+        first = before = await self.look()
+        worst_s, end_s = 0.0, self.now_s() + seconds
+        while self.now_s() < end_s:
+            await asyncio.sleep(LOOK_S)
+            now = await self.look()
+            if now.cycles > before.cycles:
+                worst_s = max(worst_s, (now.lag_s - before.lag_s) / (now.cycles - before.cycles))
+                before = now
+        return worst_s, before.missed - first.missed, before.failed - first.failed
+
+
+async def reloads(folder: Path, devices: int, rounds: int) -> float:
+    """Run it; the polls that reloads cost."""
+    cost = 0.0
+    async with (
+        mosquitto(folder) as broker,
+        ManySite(
+            folder,
+            Reachable(broker.url, MqttProtocol.AUTO, broker.url),
+            miners=devices,
+            racks=0,
+            interval_s=60,
+        ) as site,
+    ):
+        site.write(whole=True)
+        site.dispatch.leasing = True
+        await site.daemon.start()
+        await site.dispatch.quota((0, site.share_w(0.8)))
+        await site.dispatch.state_like(limit_w=site.share_w(0.8), within_s=120)
+        await asyncio.sleep(REST_S)
+        print(f"{'':>16} {'latest poll ms':>14} {'missed':>7} {'failed':>7}")
+        for number in range(rounds):
+            site.write(whole=bool(number % 2))
+            for name, signals in (("at rest", ()), (f"reload {number + 1}", (signal.SIGHUP,))):
+                for each in signals:
+                    os.kill(site.daemon.pid, each)
+                worst_s, missed, failed = await site.watched(AFTER_S)
+                print(f"{name:>16} {worst_s * 1e3:14.0f} {missed:7.0f} {failed:7.0f}", flush=True)
+                cost += missed if signals else 0.0
+        said = (folder / "daemon.log").read_text(encoding="utf-8")
+        taken = said.count('"configuration reloaded"')
+        assert taken == rounds, f"{taken} of {rounds} reloads were taken"
+    return cost
+
+
+def main() -> None:
+    """Run, print a table, and fail if a reload cost a poll."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--devices", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=4)
+    words = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        sys.exit(1 if asyncio.run(reloads(Path(folder), words.devices, words.rounds)) else 0)
+
+
+if __name__ == "__main__":
+    main()
