@@ -2,7 +2,7 @@
 """`python -m tests.world.reload_of_many`: how long a reload of many devices keeps the loop from its polls.
 
 The plant runs here, the daemon in a child over real sockets. Its configuration loses a hundred devices and
-gets them back; what is read off is `/metrics`: by how much polls came late at worst, and those that were missed.
+gets them back; what is read off is `/metrics`: by how much polls came late at worst, and which were missed.
 """
 
 import argparse
