@@ -76,7 +76,7 @@ class RawWords:
                 column = COLUMN[quantity]
                 if column in self._gone:
                     found[self._gone[column][part]] = np.nan
-                values[self._devices[part], column] = found
+                values[:, column][self._devices[part]] = found
         if self._empty:
             columns = [COLUMN[quantity] for quantity in self.plan.quantities]
             values[self._devices[list(self._empty), np.newaxis], columns] = np.nan

@@ -1,5 +1,6 @@
 """What one sweep over a device reads, and how the registers of many become values; once per profile. Pure."""
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -13,6 +14,8 @@ from drivers.quantity import Quantity
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
 
+_SURELY_FINITE = 1e250
+"""Whole numbers of 64 bits times this are still finite."""
 _POWERS = np.array([10.0**power for power in range(-MOST_POWER, MOST_POWER + 1)])
 
 
@@ -28,7 +31,7 @@ class SweepPlan:
         slow: whether this is the sweep of the slow points.
     """
 
-    __slots__ = ("_decoded", "_points", "blocks", "offsets", "quantities", "size")
+    __slots__ = ("_decoded", "_finite", "_points", "blocks", "offsets", "quantities", "size")
 
     def __init__(self, register_map: ModbusMap, setpoint: Setpoint | None, *, slow: bool = False) -> None:
         wanted = [point for point in register_map.points if point.quantity is not None and point.slow is slow]
@@ -42,6 +45,8 @@ class SweepPlan:
         # The points that are wanted come first in what is decoded.
         self.quantities = tuple(point.quantity for point in wanted if point.quantity is not None)
         self._decoded = tuple(_Column(point, self._place(point), setpoint) for point in self._points)
+        # Then no point depends on others either.
+        self._finite = all(column.finite for column in self._decoded)
 
     def _block(self, point: RegisterPoint) -> int:
         return next(index for index, block in enumerate(self.blocks) if block.holds(point))
@@ -74,6 +79,11 @@ class SweepPlan:
 
         A set-point read back as "no limit" is the ceiling, one read back as sleep is 0.
         """
+        if self._finite:
+            return {
+                quantity: column.values(rows)
+                for quantity, column in zip(self.quantities, self._decoded, strict=True)
+            }
         with np.errstate(all="ignore"):  # what comes of a device's nonsense is not finite, and so absent
             plain = {column.point.name: column.values(rows) for column in self._decoded}
             found = {
@@ -86,7 +96,7 @@ class SweepPlan:
 class _Column:
     """One point of all devices of a plan."""
 
-    __slots__ = ("_kind", "_reorder", "_special", "_unsigned", "_where", "point")
+    __slots__ = ("_big_endian", "_kind", "_reorder", "_special", "_unsigned", "_where", "finite", "point")
 
     def __init__(self, point: RegisterPoint, place: int, setpoint: Setpoint | None) -> None:
         self.point = point
@@ -97,24 +107,28 @@ class _Column:
         if not low_word_first:
             self._reorder = []
         self._unsigned = np.dtype(f"u{2 * words}")
+        self._big_endian = self._unsigned.newbyteorder(">")
         self._kind = np.dtype(struct_code(point.type)).newbyteorder("=")
         self._special = _special(point, setpoint)
+        self.finite = (
+            self._kind.kind in "iu"
+            and abs(point.scale) <= _SURELY_FINITE
+            and all(map(math.isfinite, self._special.values()))
+            and not point.others
+        )
+        """Whatever the device says, its value is a number or absent."""
 
     def values(self, rows: Bytes) -> Floats:
         """Scaled; NaN where the device says that it has none."""
         raw_bytes = rows[:, self._where]
         if self._reorder:
-            raw_bytes = raw_bytes[:, self._reorder]
-        raw = (
-            np.ascontiguousarray(raw_bytes)
-            .view(self._unsigned.newbyteorder(">"))[:, 0]
-            .astype(self._unsigned)
-        )
-        values: Floats = raw.view(self._kind).astype(np.float64) * self.point.scale
+            raw_bytes = np.ascontiguousarray(raw_bytes[:, self._reorder])
+        raw = raw_bytes.view(self._big_endian)[:, 0].astype(self._unsigned)
+        values: Floats = np.multiply(raw.view(self._kind), self.point.scale, dtype=np.float64)
         for special, watts in self._special.items():
-            values[raw == special] = watts
+            np.copyto(values, watts, where=raw == special)
         if self.point.sentinel is not None:
-            values[raw == self.point.sentinel] = np.nan
+            np.copyto(values, np.nan, where=raw == self.point.sentinel)
         return values
 
 
