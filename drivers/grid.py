@@ -28,11 +28,13 @@ class PollGrid(Generic[T]):
         self._slot_s = period_s / count
         self._epoch = 0.0
         self._next = 0
+        self.next_at = 0.0
+        """When the next slot is due."""
         self.missed = 0
 
     def start(self, now: float) -> None:
         """Lay slot 0 to `now`."""
-        self._epoch = now
+        self._epoch = self.next_at = now
         self._next = 0
 
     def lay(self, gone: Collection[T], new: Sequence[T]) -> None:
@@ -61,20 +63,17 @@ class PollGrid(Generic[T]):
         self._slots = slots
         self._slot_s /= parts
         self._next *= parts
+        self.next_at = self._epoch + self._next * self._slot_s
 
     def __len__(self) -> int:
         return sum(map(len, self._slots))
-
-    @property
-    def next_at(self) -> float:
-        """When the next slot is due."""
-        return self._epoch + self._next * self._slot_s
 
     def due(self, now: float) -> Iterator[Sequence[T]]:
         """The items whose time has come, slot by slot."""
         while self.next_at <= now:
             slot = self._slots[self._next % len(self._slots)]
             self._next += 1
+            self.next_at = self._epoch + self._next * self._slot_s
             if self._epoch + (self._next - 1 + len(self._slots)) * self._slot_s <= now:
                 self.missed += len(slot)
             else:

@@ -164,7 +164,8 @@ class ModbusFleet:
                     late.expire(now)
             self._reconnect(now, connections)
             for grid in list(self._grids.values()):
-                await self._poll(grid, loop)
+                if grid.next_at <= loop.time():
+                    await self._poll(grid, loop)
             for slot in self._slow_grid.due(now):
                 for link, unit in slot:
                     link.poll_slow(unit)

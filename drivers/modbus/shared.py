@@ -75,11 +75,14 @@ class Shared:
         """The links with a deadline that has passed."""
         if now < self._none_late_before:
             return []
-        over = self._seen <= now
+        first, over = float(self._seen.min(initial=NEVER)), []
+        if first <= now:
+            those = self._seen <= now
+            over = those.nonzero()[0].tolist()
+            first = float(self._seen.min(initial=NEVER, where=~those))
         # What goes out from now on has the least patience at least: until then there is nothing to look for.
-        first = float(self._seen.min(initial=NEVER, where=~over))
         self._none_late_before = min(first, now + min(self.timeout_s, PROBE_S))
-        return [int(index) for index in np.flatnonzero(over)]
+        return over
 
     def first_deadline(self, before: float) -> float:
         """Of all links, if it is earlier than `before`; inf = nothing is in flight, or nothing so urgent."""
