@@ -30,6 +30,24 @@ async def test_it_installs_without_a_network_and_starts_nothing(site: InstalledS
     assert (await site.machine.shown(UNIT, "ActiveState"))["ActiveState"] == "inactive"
     said = await site.machine.done("quotawatt", "--version")
     assert said.startswith("quotawatt ")
+    conffiles = await site.machine.done("dpkg-query", "-W", "-f", "${Conffiles}", "quotawatt")
+    assert [line.split()[0] for line in conffiles.splitlines()] == ["/etc/quotawatt/site.toml"]
+    page = await site.machine.done("gzip", "-dc", "/usr/share/man/man1/quotawatt.1.gz")
+    completion = await site.machine.done("cat", "/usr/share/bash-completion/completions/quotawatt")
+    await site.machine.done("bash", "-n", "/usr/share/bash-completion/completions/quotawatt")
+    for word in ("run", "check", "ledger", "--print-network"):
+        assert word.replace("-", "\\-") in page
+        assert word in completion
+
+
+async def test_it_makes_a_key_that_only_root_can_read(site: InstalledSite) -> None:
+    keys = "/etc/quotawatt/keys"
+
+    await site.machine.done("quotawatt", "keys", "new", f"{keys}/site")
+
+    stats = await site.machine.done("stat", "-c", "%u %a", keys, f"{keys}/site.jwk")
+    assert stats.splitlines() == ["0 700", "0 600"]
+    await site.machine.done("rm", f"{keys}/site.jwk", f"{keys}/site.pub.jwk")
 
 
 async def test_a_mistake_at_the_start_ends_it_once_and_shows_the_cure(site: InstalledSite) -> None:
@@ -227,9 +245,9 @@ async def test_a_stop_takes_less_than_ten_seconds_and_keeps_the_setpoints(site: 
     assert shown == {"Result": "success", "ExecMainStatus": "0"}
 
 
-async def test_it_starts_with_both_drop_ins(site: InstalledSite) -> None:
+async def test_it_starts_with_all_drop_ins(site: InstalledSite) -> None:
     drop_ins = site.machine.root / "etc/systemd/system/quotawatt.service.d"
-    for name in ("serial.conf", "network.conf"):
+    for name in ("serial.conf", "network.conf", "encrypted.conf"):
         shutil.copy(site.machine.root / "usr/share/doc/quotawatt" / name, drop_ins)
     config = ("--config", "/etc/quotawatt/site.toml")
     said = await site.machine.done("quotawatt", "check", *config, "--print-network")
@@ -237,11 +255,17 @@ async def test_it_starts_with_both_drop_ins(site: InstalledSite) -> None:
     assert "IPAddressAllow=" in allowed
     with (drop_ins / "network.conf").open("a", encoding="ascii") as network:
         network.write(allowed)
+    key = "/etc/quotawatt/keys/site.jwk"
+    await site.machine.done(
+        *("systemd-creds", "encrypt", "--with-key=host", "--name=keys_site.jwk", key, f"{key}.cred")
+    )
+    await site.machine.done("rm", key)
     await site.machine.done("systemctl", "daemon-reload")
 
     await site.machine.done("systemctl", "start", UNIT)
 
     assert await site.active()
+    assert (await site.machine.done("ls", f"/run/credentials/{UNIT}")).split() == ["keys_site.jwk"]
     shown = await site.machine.shown(UNIT, "DevicePolicy", "IPAddressDeny", "SupplementaryGroups")
     assert shown["DevicePolicy"] == "closed"
     assert shown["SupplementaryGroups"] == "dialout"

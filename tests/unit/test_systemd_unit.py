@@ -16,7 +16,7 @@ from daemon.config.open_files import RESERVE
 
 SYSTEMD = Path(__file__).parents[2] / "systemd"
 UNIT = SYSTEMD / "quotawatt.service"
-DROP_INS = ("serial.conf", "network.conf")
+DROP_INS = ("serial.conf", "network.conf", "encrypted.conf")
 LARGEST_SITE = 30_000
 """Devices, each with a connection of its own."""
 
@@ -58,7 +58,8 @@ DIRECTIVES: dict[str, dict[str, str]] = {
         "ConfigurationDirectory": FOLDER,
         "ConfigurationDirectoryMode": MODE,
         "UMask": MODE,
-        "LoadCredential": r"[A-Za-z0-9._-]+:/[^ :]+",
+        "LoadCredential": r"|[A-Za-z0-9._-]+:/[^ :]+",
+        "LoadCredentialEncrypted": r"[A-Za-z0-9._-]+:/[^ :]+",
         "LimitNOFILE": r"[0-9]+(:[0-9]+)?",
         "OOMScoreAdjust": r"-?[0-9]{1,4}",
         "NoNewPrivileges": BOOL,
@@ -96,7 +97,7 @@ DIRECTIVES: dict[str, dict[str, str]] = {
     "Install": {"WantedBy": NAMES},
 }
 """Every directive that the unit may use, and what it may say."""
-REPEATED = {"DeviceAllow", "IPAddressAllow", "LoadCredential", "SystemCallFilter"}
+REPEATED = {"DeviceAllow", "IPAddressAllow", "LoadCredential", "LoadCredentialEncrypted", "SystemCallFilter"}
 """These add up; of any other the last line would silently win."""
 
 
