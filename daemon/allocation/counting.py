@@ -94,10 +94,13 @@ class Look:
         commanded_w = memory.at_level_w()
         if memory.all_obey and memory.all_known and self.all_answer:
             return commanded_w
-        fresh = np.isfinite(self.measured_w)
-        disobeying_w = np.where(fresh, np.maximum(self.measured_w, commanded_w), self.loads.nameplate_w)
-        counted = np.where(memory.obeys & ~self.missing, commanded_w, disobeying_w)
-        return np.where(memory.level == UNKNOWN, self.loads.nameplate_w, counted)
+        unknown = memory.level == UNKNOWN
+        doubtful = np.flatnonzero(~memory.obeys | self.missing | unknown)
+        measured_w, nameplate_w = self.measured_w.take(doubtful), self.loads.nameplate_w.take(doubtful)
+        used = np.isfinite(measured_w) & ~unknown.take(doubtful)
+        counted = commanded_w.copy()
+        counted[doubtful] = np.where(used, np.maximum(measured_w, commanded_w.take(doubtful)), nameplate_w)
+        return counted
 
     @cached_property
     def loads_w(self) -> float:
@@ -124,11 +127,13 @@ class Look:
         """
         if self.all_settled:
             return self.in_window
-        memory = self.memory
-        arrives_s = memory.ordered_s + self.loads.latency_down_s
-        seen = memory.seen_s >= arrives_s
-        unseen = ~seen & (self.now_s >= arrives_s + self.loads.period_s + _UNSEEN_S)
-        drew_w = np.where(np.isfinite(self.measured_w), self.measured_w, memory.before_w)
-        follows = drew_w <= tolerated_w(memory.at_level_w())
-        late: Bools = self.in_window & (unseen | (seen & ~follows))
+        memory, loads, those = self.memory, self.loads, np.flatnonzero(self.in_window)
+        arrives_s = memory.ordered_s.take(those) + loads.latency_down_s.take(those)
+        seen = memory.seen_s.take(those) >= arrives_s
+        unseen = ~seen & (self.now_s >= arrives_s + loads.period_s.take(those) + _UNSEEN_S)
+        measured_w = self.measured_w.take(those)
+        drew_w = np.where(np.isfinite(measured_w), measured_w, memory.before_w.take(those))
+        follows = drew_w <= tolerated_w(memory.at_level_w().take(those))
+        late = np.zeros(len(loads), dtype=np.bool_)
+        late[those] = unseen | (seen & ~follows)
         return late

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from daemon.allocation.loads import Bools, Loads
+from daemon.allocation.loads import Bools, Ints, Loads
 from daemon.allocation.memory import UNKNOWN, LoadMemory, tolerated_w
 from daemon.table.table import Floats
 
@@ -62,43 +62,66 @@ def observed(
         now_s: monotonic.
         output: gives what each produces, in the unit of its profile, NaN = not fresh; `None` = nobody knows.
     """
-    new = np.isfinite(measured_w) & (sampled_s > memory.seen_s + _SAME_S)
-    if not new.any():
+    # Only some are measured anew at a time: it is only them that are worked on.
+    new = np.flatnonzero(np.isfinite(measured_w) & (sampled_s > memory.seen_s + _SAME_S))
+    if not len(new):
         return memory
-    memory = replace(memory, seen_s=np.where(new, sampled_s, memory.seen_s))
-    follows = new & (measured_w <= tolerated_w(memory.at_level_w()))
-    learns = new & ~memory.in_window(loads, now_s)
-    if not memory.all_known:
-        learns &= memory.level != UNKNOWN
+    before, level, seen_s = memory, memory.level.take(new), memory.seen_s.copy()
+    seen_s[new] = sampled_s.take(new)
+    memory = replace(memory, seen_s=seen_s)
+    follows = measured_w.take(new) <= tolerated_w(before.at_level_w().take(new))
+    learns = ~memory.in_window(loads, now_s, new)
+    if not before.all_known:
+        learns &= level != UNKNOWN
     # Running as it likes proves nothing: a load that did not obey has to be seen below its full power.
-    proves = follows & (memory.level < loads.top)
-    obeys = proves | (memory.obeys & (follows | ~learns))
-    learned_w, met = _learned(memory, loads, measured_w, learns)
+    proves = follows & (level < loads.top.take(new))
+    obeys = proves | (memory.obeys.take(new) & (follows | ~learns))
+    learning = new.take(np.flatnonzero(learns))
+    learned_w, met = _learned(memory, loads, measured_w, learning)
     earning = memory.earning
     if output is not None:
-        earning = _earning(memory, loads, output(), learns & (now_s - memory.ordered_s >= _LEARN_WARM_S))
-    proven = memory.proven | proves
-    return replace(memory, obeys=obeys, proven=proven, learned_w=learned_w, met=met, earning=earning)
+        warm = now_s - memory.ordered_s.take(learning) >= _LEARN_WARM_S
+        earning = _earning(memory, loads, output, learning.take(np.flatnonzero(warm)))
+    after = replace(
+        memory,
+        obeys=_with(memory.obeys, new, obeys),
+        proven=_with(memory.proven, new, memory.proven.take(new) | proves),
+        learned_w=learned_w,
+        met=met,
+        earning=earning,
+    )
+    after.go_on_from(before, learning)
+    return after
 
 
-def _earning(memory: LoadMemory, loads: Loads, output: Floats, learns: Bools) -> Floats:
+def _with(column: Bools, those: Ints, values: Bools) -> Bools:
+    """The column with values of some loads; the same array if they are those already."""
+    if np.array_equal(column.take(those), values):
+        return column
+    column = column.copy()
+    column[those] = values
+    return column
+
+
+def _earning(memory: LoadMemory, loads: Loads, output: Callable[[], Floats], runs: Ints) -> Floats:
     """(loads,): what each produces of what its profile promises; of one that sleeps, as it was."""
-    runs = np.flatnonzero(learns)
-    expected, produced = loads.output[runs, np.maximum(memory.level[runs], 0)], output[runs]
-    shows = (expected > 0) & np.isfinite(produced)
-    runs, expected, produced = runs[shows], expected[shows], produced[shows]
     if not len(runs):
         return memory.earning
+    at = runs * loads.output.shape[1] + np.maximum(memory.level.take(runs), 0)
+    expected, produced = loads.output.ravel().take(at), output().take(runs)
+    shows = np.flatnonzero((expected > 0) & np.isfinite(produced))
+    if not len(shows):
+        return memory.earning
+    runs, expected, produced = runs.take(shows), expected.take(shows), produced.take(shows)
     share = np.clip(produced / expected, 0.0, _EARNS_AT_MOST)
-    earning = memory.earning.copy()
-    earning[runs] += np.minimum(1.0, loads.period_s[runs] / _EARN_S) * (share - earning[runs])
+    earning, before = memory.earning.copy(), memory.earning.take(runs)
+    earning[runs] = before + np.minimum(1.0, loads.period_s.take(runs) / _EARN_S) * (share - before)
     return earning
 
 
-def _learned(memory: LoadMemory, loads: Loads, measured_w: Floats, learns: Bools) -> tuple[Floats, Bools]:
-    """Learned powers, and where they were met, after a look."""
+def _learned(memory: LoadMemory, loads: Loads, measured_w: Floats, rows: Ints) -> tuple[Floats, Bools]:
+    """Learned powers, and where they were met, after a look at some of the loads."""
     levels = loads.watts.shape[1]
-    rows = np.flatnonzero(learns)
     level = np.maximum(memory.level.take(rows), 0)
     nominal_w, looked_w = loads.watts.ravel().take(rows * levels + level), measured_w.take(rows)
     # Only near what the profile says: a load without work draws less and may return at any moment.

@@ -83,25 +83,48 @@ class LoadMemory:
 
     @cached_property
     def _at_level_w(self) -> Floats:
-        watts = of_each(self.learned_w, np.maximum(self.level, 0))
-        return watts if self.all_known else np.where(self.level >= 0, watts, 0.0)
+        watts = of_each(self.learned_w, np.maximum(self.level, 0))  # a copy: ours to write to
+        if not self.all_known:
+            watts[self.level < 0] = 0.0
+        watts.setflags(write=False)
+        return watts
 
     def at_level_w(self) -> Floats:
-        """(loads,): learned power of the level each load is at; 0 for unknown ones."""
+        """(loads,): learned power of the level each load is at; 0 for unknown ones. Not to be written to."""
         return self._at_level_w
 
-    def in_window(self, loads: Loads, now_s: float) -> Bools:
-        """(loads,): so shortly after an order that the load counts as commanded.
+    def level_w(self, some: Ints, level: Ints) -> Floats:
+        """Learned power of some of the loads, each at a level."""
+        watts: Floats = self.learned_w.ravel().take(some * self.learned_w.shape[1] + level)
+        return watts
+
+    def go_on_from(self, before: "LoadMemory", changed: Ints) -> None:
+        """Take over what was worked out before; only for the loads that have changed it is done anew."""
+        worked_out: Floats | None = before.__dict__.get("_at_level_w")
+        if worked_out is None:
+            return
+        level, watts = self.level.take(changed), worked_out.copy()
+        learned_w = self.level_w(changed, np.maximum(level, 0))
+        watts[changed] = learned_w if self.all_known else np.where(level >= 0, learned_w, 0.0)
+        watts.setflags(write=False)
+        self.__dict__["_at_level_w"] = watts
+
+    def in_window(self, loads: Loads, now_s: float, some: Ints | None = None) -> Bools:
+        """(loads,): so shortly after an order that the load counts as commanded; `some`: of these alone.
 
         Only a measurement that began after the settle window ends it: an older one says nothing of the
         order. A load that is not measured any more cannot stay in it.
         """
-        unproven: Bools = self.seen_s < self.ordered_s + loads.settle_s
+        seen_s, ordered_s, settle_s, blip_s = self.seen_s, self.ordered_s, loads.settle_s, loads.blip_s
+        if some is not None:
+            seen_s, ordered_s = seen_s.take(some), ordered_s.take(some)
+            settle_s, blip_s = settle_s.take(some), blip_s.take(some)
+        unproven: Bools = seen_s < ordered_s + settle_s
         if not unproven.any():
             # What was seen after its window is out of it.
             return unproven
-        unproven &= ~self.missing(loads, now_s)
-        window: Bools = (now_s - self.ordered_s < loads.settle_s) | unproven
+        unproven &= ~(now_s - seen_s > blip_s)
+        window: Bools = (now_s - ordered_s < settle_s) | unproven
         return window
 
     def missing(self, loads: Loads, now_s: float) -> Bools:
@@ -117,17 +140,18 @@ def tolerated_w(watts: Floats) -> Floats:
 
 def ordered(memory: LoadMemory, level: Ints, measured_w: Floats, counted: Floats, now_s: float) -> LoadMemory:
     """After new levels were ordered."""
-    changed = level != memory.level
-    if not changed.any():
+    changed = np.flatnonzero(level != memory.level)
+    if not len(changed):
         return memory
-    drew_w = np.where(np.isfinite(measured_w), measured_w, counted)
-    goes_off = changed & (level == 0)
-    rose = np.where(changed, level > memory.level, memory.rose)
-    return replace(
-        memory,
-        level=level,
-        ordered_s=np.where(changed, now_s, memory.ordered_s),
-        before_w=np.where(changed, drew_w, memory.before_w),
-        rose=rose,
-        off_since_s=np.where(goes_off, now_s, np.where(level == 0, memory.off_since_s, -np.inf)),
+    to, drew_w = level.take(changed), measured_w.take(changed)
+    ordered_s, before_w = memory.ordered_s.copy(), memory.before_w.copy()
+    rose, off_since_s = memory.rose.copy(), np.where(level == 0, memory.off_since_s, -np.inf)
+    ordered_s[changed] = now_s
+    before_w[changed] = np.where(np.isfinite(drew_w), drew_w, counted.take(changed))
+    rose[changed] = to > memory.level.take(changed)
+    off_since_s[changed] = np.where(to == 0, now_s, -np.inf)
+    after = replace(
+        memory, level=level, ordered_s=ordered_s, before_w=before_w, rose=rose, off_since_s=off_since_s
     )
+    after.go_on_from(memory, changed)
+    return after

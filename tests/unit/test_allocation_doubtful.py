@@ -26,7 +26,7 @@ def test_who_does_not_obey_is_ordered_off_with_the_first_and_nothing_counts_on_i
     park = miners(3)
     park.carry_out(park.plan(8_800))
     rebel = int(park.memory.level.argmin())
-    watts = park.memory.at_level_w()
+    watts = park.memory.at_level_w().copy()
     watts[rebel] = 3_500.0
     park.look(6, *watts)
     assert park.memory.obeys.tolist().count(False) == 1
