@@ -197,10 +197,9 @@ class _Allocation(Work):
         room_w = self._now.lasting_w(self._now.limit_w) - self._drawing_w()
         if room_w <= 0:
             return
-        every = np.zeros(len(self._loads), dtype=np.int64)
         allowed_w = self._circuits.room_w(self._counted)
         span = self._span(self._helping)
-        self._set(fitted(self._curves, self._level, span, every, np.array([room_w]), allowed_w))
+        self._set(fitted(self._curves, self._level, span, None, np.array([room_w]), allowed_w))
 
     # --- up ---
 
@@ -225,18 +224,23 @@ class _Allocation(Work):
 
         `None` = none of them has a step that would fit: at a constant limit hardly ever one has.
         """
-        next_level = np.minimum(self._level + 1, self._loads.top)
-        next_w = of_each(self._memory.learned_w, next_level) - self._counted
-        fits = (self._level < self._loads.top) & (next_w <= room_w)
-        if not fits.any():
-            return None
-        rested = self._now.now_s - self._memory.off_since_s >= self._loads.min_off_s
-        unmoved = self._level == self._memory.level
-        may = fits & self._known & unmoved & ~self._look.overdue & (rested | (self._level > 0))
+        may = self._level < self._loads.top
+        may &= self._known
+        if self._level is not self._memory.level:
+            may &= self._level == self._memory.level
         if not all_up:
             may &= self._movable
         if self._now.sparing is not None:
             may &= ~self._now.sparing
+        those = np.flatnonzero(may)
+        next_level = self._level.take(those) + 1
+        next_w = self._memory.level_w(those, next_level) - self._counted.take(those)
+        fits = next_w <= room_w
+        if not fits.any():
+            return None
+        rested = self._now.now_s - self._memory.off_since_s >= self._loads.min_off_s
+        may[those] = fits & (rested.take(those) | (next_level > 1))
+        may &= ~self._look.overdue
         return may if may.any() else None
 
     def plan(self) -> Plan:

@@ -48,7 +48,7 @@ class Circuits:
 
     def room_w(self, counted: Floats) -> Floats | None:
         """(loads,): what the circuits above each load have room for; `None` = there are none."""
-        rooms = [depth.room_w(counted)[depth.of_load] for depth in self.depths]
+        rooms = [depth.room_w(counted).take(depth.of_load) for depth in self.depths]
         return np.minimum.reduce(rooms) if rooms else None
 
     @classmethod

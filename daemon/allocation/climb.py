@@ -47,15 +47,18 @@ class Climb:
             upto: (loads,): the last step of each ends here; `None` = at the top.
             at_once: (loads,): those that get there in one step; `None` = none.
         """
-        loads, levels = len(level), np.arange(curves.levels)[:, None]
+        loads = len(level)
         if upto is not None:
             watts = np.empty(curves.watts.size)
             return cls(_from(curves, np.flatnonzero(may), level, counted, upto, at_once, watts), watts, loads)
         ladder, from_level = curves.ladder, np.maximum(level, 0)
-        corner = (from_level == 0) | ladder.steps.ravel().take(from_level * loads + np.arange(loads))
-        regular = may & corner & (counted <= curves.watts_at(from_level))
-        places = np.flatnonzero(ladder.steps & (levels > from_level) & regular)
-        words = (ladder.keys.ravel().take(places) << PLACE_BITS) | places
+        at = curves.places(from_level)
+        regular = may & curves.corners.ravel().take(at) & (counted <= curves.watts.ravel().take(at))
+        # Of all steps, level by level, those of who may: by narrow numbers that is several times quicker.
+        wanted = np.arange(1, curves.levels, dtype=np.int16)[:, None] > from_level.astype(np.int16)
+        wanted &= curves.corners[1:]
+        wanted &= regular
+        words = ladder.words[1:].ravel().take(np.flatnonzero(wanted))
         watts = ladder.watts.ravel()
         others = np.flatnonzero(may & ~regular)
         if len(others):

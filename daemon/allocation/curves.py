@@ -7,8 +7,8 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from daemon.allocation.loads import Bools, Ints, Loads
-from daemon.allocation.merit import keys, merits
+from daemon.allocation.loads import Bools, Ints, Loads, counted_up
+from daemon.allocation.merit import PLACE_BITS, keys, merits
 from daemon.table.table import Floats
 
 _T = TypeVar("_T", bound=np.generic)
@@ -17,38 +17,53 @@ _LEAST_W = 1e-9
 LAST_TIER = 2
 _FEW = 0.5
 """If more than this share of the loads has changed, all are worked out anew."""
+_PLAINLY = 1 + 1e-9
+"""Slopes that differ by more than this differ whatever was rounded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ladder:
-    """The steps up of each load from corner to corner. Arrays are (levels, loads), by where a step leads."""
+    """The steps up of each load from corner to corner. Arrays are (levels, loads), by where a step leads.
 
-    steps: Bools
-    """Whether a step leads there: to a corner, and not to the lowest level."""
+    There is one to every corner but the lowest level; elsewhere the arrays say nothing.
+    """
+
     watts: Floats
-    """What it takes, where there is one."""
-    keys: Ints
-    """Its order among all, where there is one: tier, then value per watt; equal ones by place."""
+    """What it takes."""
+    words: Ints
+    """Its order among all: tier, then value per watt, then in the lowest bits its place, which is
+    `level * loads + load`."""
 
     @classmethod
     def of(cls, curves: "Curves") -> "Ladder":
         """Of all loads of these curves."""
-        corners, shape = curves.corners, curves.watts.shape
-        steps, watts, value = corners.copy(), np.zeros(shape), np.zeros(shape)
-        steps[0] = False
-        below_w, below = curves.watts[0].copy(), curves.value[0].copy()
-        for to in range(1, curves.levels):
-            np.maximum(curves.watts[to] - below_w, 0.0, out=watts[to])
-            np.subtract(curves.value[to], below, out=value[to])
-            np.copyto(below_w, curves.watts[to], where=corners[to])
-            np.copyto(below, curves.value[to], where=corners[to])
-        return cls(steps, watts, keys(LAST_TIER - curves.tier, -merits(value, watts)))
+        watts, value = np.zeros(curves.watts.shape), np.zeros(curves.watts.shape)
+        np.subtract(curves.watts[1:], curves.watts[:-1], out=watts[1:])
+        np.subtract(curves.value[1:], curves.value[:-1], out=value[1:])
+        bent = np.flatnonzero(curves.bent)
+        if len(bent):
+            some, corners = curves.some(bent), curves.corners.take(bent, axis=1)
+            below_w, below = some.watts[0], some.value[0]
+            for to in range(1, curves.levels):
+                watts[to, bent] = some.watts[to] - below_w
+                value[to, bent] = some.value[to] - below
+                below_w = np.where(corners[to], some.watts[to], below_w)
+                below = np.where(corners[to], some.value[to], below)
+        np.maximum(watts, 0.0, out=watts)
+        words = keys(LAST_TIER - curves.tier, -merits(value, watts))
+        words <<= PLACE_BITS
+        words |= np.arange(words.size).reshape(words.shape)
+        return cls(watts, words)
 
-    def put(self, loads: Ints, other: "Ladder") -> None:
-        """Take some of the loads from another."""
-        _put(self.steps, loads, other.steps)
-        _put(self.watts, loads, other.watts)
-        _put(self.keys, loads, other.keys)
+    def put(self, those: Ints, part: "Ladder") -> None:
+        """Take some of the loads from one that is of them alone."""
+        _put(self.watts[1:], those, part.watts[1:])
+        loads = self.words.shape[1]
+        for level in range(1, len(self.words)):
+            words = part.words[level]
+            words &= -1 << PLACE_BITS
+            words |= level * loads + those
+            self.words[level, those] = words
 
 
 @dataclass(frozen=True)
@@ -103,11 +118,18 @@ class Curves:
         )
         _put(self.watts, those, part.watts)
         if earning is not before:
-            _put(self.value, those, part.value)
-        if "corners" in self.__dict__:
-            _put(self.corners, those, part.corners)
+            earns = np.flatnonzero((earning != before).take(those))
+            _put(self.value, those.take(earns), part.value.take(earns, axis=1))
+        if "bent" in self.__dict__:
+            # All others have their corners as before: at every level.
+            bends = np.flatnonzero(self.bent.take(those) | part.bent)
+            self.bent[those] = part.bent
+            if "corners" in self.__dict__:
+                _put(self.corners, those.take(bends), part.corners.take(bends, axis=1))
         if "ladder" in self.__dict__:
             self.ladder.put(those, part.ladder)
+        if "top_w" in self.__dict__:
+            self.top_w[those] = part.top_w
         curves = Curves(self.watts, self.value, self.top, self.tier)
         curves.__dict__.update(self.__dict__, learned=(learned_w, earning))
         self.__dict__.clear()
@@ -120,14 +142,26 @@ class Curves:
 
     def watts_at(self, level: Ints) -> Floats:
         """(loads,): watts at a level of each."""
-        return self.watts.ravel().take(self._places(level))
+        return self.watts.ravel().take(self.places(level))
 
     def value_at(self, level: Ints) -> Floats:
         """(loads,): value at a level of each."""
-        return self.value.ravel().take(self._places(level))
+        return self.value.ravel().take(self.places(level))
 
-    def _places(self, level: Ints) -> Ints:
-        return level * len(level) + np.arange(len(level))
+    def some_at(self, loads: Ints, level: Ints) -> Floats:
+        """Watts of some of the loads, each at a level."""
+        return self.watts.ravel().take(level * len(self.top) + loads)
+
+    def places(self, level: Ints) -> Ints:
+        """(loads,): where a level of each stands among all of them, row by row."""
+        places = level * len(level)
+        places += counted_up(len(level))
+        return places
+
+    @cached_property
+    def top_w(self) -> Floats:
+        """(loads,): what each draws at its highest level."""
+        return self.watts_at(self.top)
 
     def some(self, loads: Ints) -> "Curves":
         """Of some of the loads alone."""
@@ -140,27 +174,49 @@ class Curves:
 
     @cached_property
     def corners(self) -> Bools:
-        """(levels, loads): the corners of each load's upper concave hull.
+        """(levels, loads): the corners of each load's upper concave hull. The lowest level is one.
 
         From one corner to the next every further watt earns less than the one before. Walking all loads'
         corners in order of value per watt is optimal up to one step; a level in between is a detour.
         """
-        watts, value = self.watts, self.value
-        flattest_to = np.full(watts.shape, np.inf)
-        steepest_from = np.full(watts.shape, -np.inf)
-        for low in range(self.levels - 1):
-            for high in range(low + 1, self.levels):
-                slope = (value[high] - value[low]) / np.maximum(watts[high] - watts[low], _LEAST_W)
-                np.minimum(flattest_to[high], slope, out=flattest_to[high])
-                np.maximum(steepest_from[low], slope, out=steepest_from[low])
-        level = np.arange(self.levels)[:, None]
-        corners: Bools = (flattest_to > steepest_from) & (level < self.top) | (level == self.top)
+        corners: Bools = np.arange(self.levels)[:, None] <= self.top
+        bent = np.flatnonzero(self.bent)
+        if len(bent):
+            _put(corners, bent, _hull(self.some(bent)))
         return corners
+
+    @cached_property
+    def bent(self) -> Bools:
+        """(loads,): whose levels have to be looked at one by one: of all others each is plainly a corner."""
+        more_w = self.watts[1:] - self.watts[:-1]
+        slope = (self.value[1:] - self.value[:-1]) / np.maximum(more_w, _LEAST_W)
+        wide = more_w > _LEAST_W
+        plain = slope[:-1] > slope[1:] * _PLAINLY
+        plain &= wide[:-1]
+        plain &= wide[1:]
+        plain |= np.arange(1, max(self.levels - 1, 1))[:, None] >= self.top
+        bent: Bools = ~np.logical_and.reduce(plain, axis=0)
+        return bent
 
     @cached_property
     def ladder(self) -> Ladder:
         """The steps up from corner to corner."""
         return Ladder.of(self)
+
+
+def _hull(curves: Curves) -> Bools:
+    """(levels, loads): the corners, by the slopes between all levels."""
+    watts, value = curves.watts, curves.value
+    flattest_to = np.full(watts.shape, np.inf)
+    steepest_from = np.full(watts.shape, -np.inf)
+    for low in range(curves.levels - 1):
+        for high in range(low + 1, curves.levels):
+            slope = (value[high] - value[low]) / np.maximum(watts[high] - watts[low], _LEAST_W)
+            np.minimum(flattest_to[high], slope, out=flattest_to[high])
+            np.maximum(steepest_from[low], slope, out=steepest_from[low])
+    level = np.arange(curves.levels)[:, None]
+    corners: Bools = (flattest_to > steepest_from) & (level < curves.top) | (level == curves.top)
+    return corners
 
 
 def _put(into: npt.NDArray[_T], loads: Ints, part: npt.NDArray[_T]) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from daemon.allocation.curves import Curves
 from daemon.allocation.loads import Bools, Ints
-from daemon.allocation.merit import in_order
+from daemon.allocation.merit import in_order, merits
 from daemon.table.table import Floats
 
 _TIER = 1e4
@@ -61,7 +61,7 @@ class _Moves:
 
 
 def fitted(
-    curves: Curves, level: Ints, span: Span, group: Ints, room_w: Floats, allowed_w: Floats | None
+    curves: Curves, level: Ints, span: Span, group: Ints | None, room_w: Floats, allowed_w: Floats | None
 ) -> Ints:
     """Levels that make more of the room of each group: one load up, or one up and another down; and again.
 
@@ -72,34 +72,36 @@ def fitted(
         curves: what the loads draw and earn.
         level: (loads,): where the walk left them.
         span: what may be changed.
-        group: (loads,): whose room each load uses.
+        group: (loads,): whose room each load uses; `None` = there is but one room.
         room_w: (groups,): what the walk left.
         allowed_w: (loads,): what else bounds a load's rise; `None` = nothing.
     """
-    for _ in range(_ROUNDS if len(level) <= _FEW else 1):
+    for more in reversed(range(_ROUNDS if len(level) <= _FEW else 1)):
         before = level
         level, spent_w = _better(curves, level, span, group, room_w, allowed_w)
-        if level is before:
+        if level is before or not more:
             break
         room_w = room_w - spent_w
         if allowed_w is not None:
             rise_w = curves.watts_at(np.maximum(level, 0)) - curves.watts_at(np.maximum(before, 0))
+            rise_w = np.maximum(rise_w, 0.0)
             # The circuits above a load may be those of its whole group: what one takes all have less.
-            allowed_w = allowed_w - np.bincount(group, np.maximum(rise_w, 0.0), len(room_w))[group]
+            if group is None:
+                allowed_w = allowed_w - np.cumsum(rise_w)[-1]
+            else:
+                allowed_w = allowed_w - np.bincount(group, rise_w, len(room_w))[group]
     return level
 
 
 def _better(
-    curves: Curves, level: Ints, span: Span, group: Ints, room_w: Floats, allowed_w: Floats | None
+    curves: Curves, level: Ints, span: Span, group: Ints | None, room_w: Floats, allowed_w: Floats | None
 ) -> tuple[Ints, Floats]:
     """One choice in each group: levels, the same array if there is none, and (groups,) what room it takes."""
     wide = np.sqrt(_PAIRS / len(room_w)) / curves.levels
     count = int(np.clip(wide, _FEWEST, _MOST))
-    may_rise = span.free & (level < span.high) & (room_w > 0)[group]
-    may_fall = span.free & (level > span.low) & (room_w > 0)[group]
-    one = len(room_w) == 1
-    above = _nearest(curves, level, may_rise, group, count, 1, one=one)
-    below = _nearest(curves, level, may_fall, group, count, -1, one=one)
+    free = span.free & (room_w[0] > 0 if group is None else (room_w > 0).take(group))
+    above = _nearest(curves, level, free & (level < span.high), group, count, 1)
+    below = _nearest(curves, level, free & (level > span.low), group, count, -1)
     ups = _moves(curves, level, span, above, len(room_w), 1)
     downs = _moves(curves, level, span, below, len(room_w), -1)
     if allowed_w is not None:
@@ -122,20 +124,24 @@ def _better(
 
 
 def _nearest(
-    curves: Curves, level: Ints, may: Bools, group: Ints, count: int, way: int, *, one: bool
+    curves: Curves, level: Ints, may: Bools, group: Ints | None, count: int, way: int
 ) -> tuple[Ints, Ints, Ints]:
     """The loads of every group whose next step the walk would take next: groups, places from 0, loads."""
     load = np.flatnonzero(may)
-    here, to = level[load], level[load] + way
-    upper, lower = to * len(level) + load, here * len(level) + load
-    watts = curves.watts.ravel().take(upper) - curves.watts.ravel().take(lower)
-    value = curves.value.ravel().take(upper) - curves.value.ravel().take(lower)
-    merit = np.divide(value, watts, out=np.full(len(load), np.inf), where=watts != 0)
-    groups = group[load]
-    rank = groups * 4 + (curves.tier[load] if way < 0 else 2 - curves.tier[load])
-    # Of one group alone, only the nearest are sorted.
-    order = in_order(rank, -way * merit, count if one else None)
-    load, groups = load[order], groups[order]
+    here = level.take(load) * len(level) + load
+    to = here + way * len(level)
+    # Both are of the same sign, and so the merit is the same both ways.
+    watts = np.abs(curves.watts.ravel().take(to) - curves.watts.ravel().take(here))
+    value = np.abs(curves.value.ravel().take(to) - curves.value.ravel().take(here))
+    merit, tier = merits(value, watts), curves.tier.take(load)
+    rank = tier if way < 0 else 2 - tier
+    if group is None:
+        # Of one group alone, only the nearest are sorted.
+        load = load.take(in_order(rank, -way * merit, count))
+        return np.zeros(len(load), dtype=np.int64), np.arange(len(load)), load
+    groups = group.take(load)
+    order = in_order(groups * 4 + rank, -way * merit)
+    load, groups = load.take(order), groups.take(order)
     first = np.flatnonzero(np.diff(groups, prepend=-1))
     place = np.arange(len(load)) - np.repeat(first, np.diff(np.append(first, len(load))))
     near = place < count

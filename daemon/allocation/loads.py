@@ -38,6 +38,14 @@ def _starts(loads: int, levels: int) -> Ints:
     return starts
 
 
+@lru_cache(maxsize=4)
+def counted_up(count: int) -> Ints:
+    """0, 1, 2, …; not to be written to."""
+    numbers = np.arange(count)
+    numbers.setflags(write=False)
+    return numbers
+
+
 class Tier(IntEnum):
     """Who gives way first."""
 

@@ -13,9 +13,15 @@ PLACE_BITS = 29
 _MERIT = (1 << _MERIT_BITS) - 1
 
 
+_WORTHLESS = 1e-300
+"""Nothing beside any value, and yet more than none: by 0 W it is without end."""
+
+
 def merits(value: Floats, watts: Floats) -> Floats:
-    """Value per watt; of a step that takes no watts: without end."""
-    merit: Floats = np.divide(value, watts, out=np.full(watts.shape, np.inf), where=watts > 0)
+    """Value per watt; of a step that takes no watts: without end. Neither is negative."""
+    # Divided without looking where there is anything to divide by, which takes several times longer.
+    with np.errstate(divide="ignore"):
+        merit: Floats = (value + _WORTHLESS) / watts
     return merit
 
 
@@ -27,8 +33,7 @@ def keys(rank: Ints, merit: Floats) -> Ints:
     bits ^= sign & _LARGEST
     bits -= sign
     key = bits.astype(np.int64)
-    key += _LARGEST
-    key |= rank << _MERIT_BITS
+    key += (rank << _MERIT_BITS) + _LARGEST
     return key
 
 
@@ -41,7 +46,9 @@ def in_order(rank: Ints, merit: Floats, most: int | None = None) -> Ints:
     key, place = keys(rank, merit), count.bit_length()
     if not fit_into_words(int(rank.max(initial=0)), place):
         return np.lexsort((key & _MERIT, rank))[:most]
-    word = (key << place) | np.arange(count)
+    word = key
+    word <<= place
+    word |= np.arange(count)
     if most is not None and most < count:
         word.partition(most)
         word = word[:most]

@@ -42,11 +42,13 @@ def risen(rise: Rise, curves: Curves, level: Ints, counted: Floats, may: Bools, 
         circuits: the circuits.
     """
     goal = _goal(curves, level, counted, may, circuits, rise.room_w)
-    rise_w = np.maximum(curves.watts_at(np.maximum(goal, 0)) - counted, 0.0)
     rises = goal > level
-    if float(rise_w[rises].sum()) <= rise.now_w:
+    those = np.flatnonzero(rises)
+    rise_w = np.maximum(curves.some_at(those, goal.take(those)) - counted.take(those), 0.0)
+    if float(rise_w.sum()) <= rise.now_w:
         return goal
-    at_once = rise_w <= rise.at_once_w
+    at_once = np.zeros(len(level), dtype=np.bool_)
+    at_once[those] = rise_w <= rise.at_once_w
     climb = Climb.of(curves, level, counted, rises, upto=goal, at_once=at_once)
     return climb.fitting(rise.now_w).after(level)
 
@@ -63,18 +65,20 @@ def _goal(
         steps = steps.at(affordable(steps, np.array([room_w])))
     goal = steps.after(level)
     left_w = room_w - float(steps.watts.sum())
-    if (goal == level).all() or left_w <= 0:
+    rises = np.flatnonzero(goal > level)
+    if not len(rises) or left_w <= 0:
         return goal
     # One that draws more than it was ordered to counts at that already.
-    at_goal_w = np.where(goal > level, np.maximum(curves.watts_at(np.maximum(goal, 0)), counted), counted)
+    at_goal_w = counted.copy()
+    at_goal_w[rises] = np.maximum(curves.some_at(rises, goal.take(rises)), counted.take(rises))
     span = Span(may, level, curves.top, level)
-    every = np.zeros(len(level), dtype=np.int64)
-    return fitted(curves, goal, span, every, np.array([left_w]), circuits.room_w(at_goal_w))
+    return fitted(curves, goal, span, None, np.array([left_w]), circuits.room_w(at_goal_w))
 
 
 def _all_within(circuits: Circuits, curves: Curves, counted: Floats, may: Bools) -> bool:
     """Whether the circuits have room for all that there is to climb: for sure, sums being rounded."""
-    rise_w = np.where(may, np.maximum(curves.watts_at(curves.top) - counted, 0.0), 0.0)
+    rise_w = np.maximum(curves.top_w - counted, 0.0)
+    rise_w *= may
     for depth in circuits.depths:
         taken_w = np.bincount(depth.of_load, rise_w, len(depth.max_w) + 1) * _ROUNDED_UP
         if (taken_w > depth.room_w(counted)).any():

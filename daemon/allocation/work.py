@@ -7,7 +7,7 @@ import numpy as np
 from daemon.allocation.circuits import Circuits
 from daemon.allocation.counting import Look
 from daemon.allocation.curves import Curves
-from daemon.allocation.loads import Bools, Ints, Loads, of_each
+from daemon.allocation.loads import Bools, Ints, Loads
 from daemon.allocation.memory import UNKNOWN
 from daemon.allocation.situation import Situation
 from daemon.allocation.steps import Steps, bridging_steps, down_steps, enough
@@ -87,14 +87,15 @@ class Work:
 
     def _set(self, level: Ints) -> None:
         """Take levels, and count those that they changed anew."""
-        moved = level != self._level
-        if not moved.any():
+        moved = np.flatnonzero(level != self._level)
+        if not len(moved):
             return
         self._level = level
-        at_level_w = of_each(self._memory.learned_w, np.maximum(level, 0))
-        at_level_w = np.where(self._movable, at_level_w, np.maximum(at_level_w, self._counted))
-        self._counted = np.where(moved, at_level_w, self._counted)
-        self._sum_w = float(self._counted.sum())
+        at_level_w = self._memory.level_w(moved, np.maximum(level.take(moved), 0))
+        before_w, counted = self._counted.take(moved), self._counted.copy()
+        counted[moved] = np.where(self._movable.take(moved), at_level_w, np.maximum(at_level_w, before_w))
+        self._counted = counted
+        self._sum_w = float(counted.sum())
         self._drawn_w = None
 
     def _lower(self, steps: Steps, excess_w: float) -> None:
