@@ -116,7 +116,7 @@ class Standby:
         self._metrics, self._http = Metrics(), None
         if outside.serve_http:
             self._loop.on_result.append(self._measure)
-            view = StandbyView(self._loop, self._state, lambda: self.failing)
+            view = StandbyView(self._loop, self._state, lambda: self.failing, config.circuits)
             app, listen = create_app(view, self._metrics.registry), config.http_listen
             self._http = HttpServer(app, listen.host, listen.port)
 

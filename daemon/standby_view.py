@@ -3,8 +3,11 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from daemon.config import Circuit
 from daemon.cycle.loop import CycleLoop
+from daemon.cycle.powers import powers
 from daemon.cycle.report import device_objects
+from daemon.http.powers import Powers
 from daemon.http.view import NO_STORE, CommandOutcome, Health
 
 
@@ -12,12 +15,17 @@ class StandbyView:
     """Implements `daemon.http.view.SiteView`: what is so now, but no orders, no plans and no ledger."""
 
     def __init__(
-        self, loop: CycleLoop, state: Callable[[], dict[str, Any]], failing: Callable[[], str | None]
+        self,
+        loop: CycleLoop,
+        state: Callable[[], dict[str, Any]],
+        failing: Callable[[], str | None],
+        circuits: Sequence[Circuit],
     ) -> None:
         """`failing` says why the store cannot be opened."""
         self._loop = loop
         self._state = state
         self._failing = failing
+        self._circuits = circuits
 
     def state(self) -> dict[str, Any]:
         return self._state()
@@ -25,6 +33,9 @@ class StandbyView:
     def devices(self) -> list[dict[str, Any]]:
         last = self._loop.controller.last
         return [] if last is None else device_objects(self._loop.controller, last)
+
+    def powers(self) -> Powers:
+        return powers(self._loop.controller, self._circuits)
 
     async def plan(self, limit_w: int) -> dict[str, Any] | None:
         del limit_w

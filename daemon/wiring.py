@@ -255,7 +255,9 @@ class SiteDaemon:
         if self._uplink is not None:
             parts["uplink"] = self._uplink.run()
         if self._outside.serve_http:
-            view = LocalView(self._loop, self._desk, self._ledger, self._report.state)
+            view = LocalView(
+                self._loop, self._desk, self._ledger, self._report.state, lambda: self._config.circuits
+            )
             listen = self._config.http_listen
             app = create_app(view, self._metrics.registry)
             parts["http"] = HttpServer(app, listen.host, listen.port).run()

@@ -6,10 +6,13 @@ from typing import Any
 
 from daemon.commands.desk import CommandDesk
 from daemon.commands.verdicts import Refused
+from daemon.config import Circuit
 from daemon.cycle.foresight import Foresight
 from daemon.cycle.loop import CycleLoop
+from daemon.cycle.powers import powers
 from daemon.cycle.report import device_objects, plan_object
 from daemon.errors import StoreError
+from daemon.http.powers import Powers
 from daemon.http.view import NO_STORE, CommandOutcome, Health
 from daemon.ledger.ledger import Ledger
 
@@ -21,12 +24,18 @@ class LocalView:
     """Implements `daemon.http.view.SiteView`."""
 
     def __init__(
-        self, loop: CycleLoop, desk: CommandDesk, ledger: Ledger, state: Callable[[], dict[str, Any]]
+        self,
+        loop: CycleLoop,
+        desk: CommandDesk,
+        ledger: Ledger,
+        state: Callable[[], dict[str, Any]],
+        circuits: Callable[[], Sequence[Circuit]],
     ) -> None:
         self._loop = loop
         self._desk = desk
         self._ledger = ledger
         self._state = state
+        self._circuits = circuits
 
     def state(self) -> dict[str, Any]:
         return self._state()
@@ -34,6 +43,9 @@ class LocalView:
     def devices(self) -> list[dict[str, Any]]:
         last = self._loop.controller.last
         return [] if last is None else device_objects(self._loop.controller, last)
+
+    def powers(self) -> Powers:
+        return powers(self._loop.controller, self._circuits())
 
     async def plan(self, limit_w: int) -> dict[str, Any] | None:
         controller = self._loop.controller

@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.exceptions import HTTPException
 
+from daemon.http.powers import powers_text
 from daemon.http.view import NO_STORE, SiteView
 
 LARGEST_COMMAND = 16 * 1024
@@ -42,8 +43,9 @@ def _add_reading(app: FastAPI, view: SiteView, registry: CollectorRegistry) -> N
         return JSONResponse(body, 200 if health.ok else 503)
 
     @app.get("/metrics")
-    async def metrics() -> Response:
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+    async def metrics(*, devices: bool = False) -> Response:
+        shown = generate_latest(registry) + powers_text(view.powers(), devices=devices)
+        return Response(shown, media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/api/v1/state")
     async def state() -> JSONResponse:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from daemon.http.powers import Powers
+
 
 @dataclass(frozen=True, slots=True)
 class Health:
@@ -35,6 +37,9 @@ class SiteView(Protocol):
 
     def devices(self) -> list[dict[str, Any]]:
         """One object for every device."""
+
+    def powers(self) -> Powers:
+        """What the loads draw."""
 
     async def plan(self, limit_w: int) -> dict[str, Any] | None:
         """What the site would do under a limit, without doing it; `None` = it was not seen whole yet."""

@@ -503,7 +503,7 @@ async def test_a_command_without_a_topic_goes_by_its_keys_role(world: DeskWorld,
 
 
 async def test_over_http_too_what_the_disk_refuses_is_not_taken(world: DeskWorld, senders: Senders) -> None:
-    view = LocalView(None, await world.open(), None, dict)  # type: ignore[arg-type] # the desk is all it asks
+    view = LocalView(None, await world.open(), None, dict, tuple)  # type: ignore[arg-type] # the desk is all it asks
     hold = senders.hold(1_000_000).jws.encode()
     world.ledger.fails = StoreError("disk full")
 

@@ -142,6 +142,19 @@ async def test_a_command_without_end_is_cut_where_it_is_too_large(
     assert sent == 20_000
 
 
+async def test_who_draws_what_by_circuit_and_class_and_by_device_on_request(
+    client: httpx2.AsyncClient,
+) -> None:
+    usual = (await client.get("/metrics")).text
+    whole = (await client.get("/metrics", params={"devices": "true"})).text
+
+    assert 'quotawatt_circuit_power_watts{circuit="hall-1"} 0.0\n' in usual
+    assert 'quotawatt_circuit_limit_watts{circuit="hall-1"} 6e+06\n' in usual
+    assert 'quotawatt_load_power_watts{class="hash"} 1.5\n' in usual
+    assert "device=" not in usual
+    assert 'quotawatt_device_power_watts{device="m-1"} 1.5\n' in whole
+
+
 async def test_the_answers_to_a_command_so_far(client: httpx2.AsyncClient) -> None:
     response = await client.get("/api/v1/commands/known")
 

@@ -11,6 +11,7 @@ from prometheus_client import generate_latest
 
 from daemon.commands.words import Lane
 from daemon.http.metrics import Metrics
+from daemon.http.powers import Powers, powers_text
 from daemon.uplink.alarms import UplinkAlarm
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +45,8 @@ def metric_names() -> set[str]:
     metrics.messages_dropped({Lane.QUOTA: 1})
     metrics.device_messages_dropped({"too-long": 1})
     metrics.alarms(["lease"])
-    text = generate_latest(metrics.registry).decode()
+    shown = powers_text(Powers({"hall-1": (1, 1)}, {"hash": 1}, {"m-1": 1}), devices=False)
+    text = (generate_latest(metrics.registry) + shown).decode()
     return {re.split(r"[ {]", line)[0] for line in text.splitlines() if not line.startswith("#")}
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from daemon.http import CommandOutcome, Health
+from daemon.http.powers import Powers
 
 STATE: dict[str, Any] = {
     "ts": "2027-01-15T08:00:00Z",
@@ -43,6 +44,9 @@ class ScriptedView:
     async def plan(self, limit_w: int) -> dict[str, Any] | None:
         self.planned.append(limit_w)
         return {"limit_w": limit_w, "reached": True} if self.seen_whole else None
+
+    def powers(self) -> Powers:
+        return Powers({"hall-1": (0.0, 6e6)}, {"hash": 1.5}, {"m-1": 1.5})
 
     def ledger(self) -> dict[str, Any]:
         return STATE["ledger"]  # type: ignore[no-any-return]  # plain JSON
