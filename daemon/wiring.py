@@ -7,22 +7,20 @@ from typing import Any
 import structlog
 
 from daemon import __version__
-from daemon.authority.machine import KeysTrusted, LeaseTimed, Moment, Policy, Verdict, start, step
+from daemon.authority.machine import KeysTrusted, LeaseTimed, Moment, step
 from daemon.commands.desk import CommandDesk
 from daemon.commands.kept import Kept
 from daemon.config import Config, OnStop
+from daemon.control_memory import ControlMemory
 from daemon.cycle.controller import Controller, CycleResult
 from daemon.cycle.desk_site import DeskSite
 from daemon.cycle.flushing import Flusher
 from daemon.cycle.keeper import Keeper, kept_value
 from daemon.cycle.layout import SiteLayout
-from daemon.cycle.limit_keeper import LimitKeeper, load_limit
 from daemon.cycle.local_view import LocalView
 from daemon.cycle.loop import CycleLoop
 from daemon.cycle.measuring import measure
-from daemon.cycle.outlet_keeper import OutletKeeper, load_outlets_off
 from daemon.cycle.policy import control_policy, upload_offset_s
-from daemon.cycle.uncontrolled_keeper import UncontrolledKeeper, load_uncontrolled
 from daemon.errors import StoreError
 from daemon.http.app import create_app
 from daemon.http.metrics import Metrics
@@ -70,9 +68,7 @@ class SiteDaemon:
         self._boot = outside.entropy.uuid()
         self._metrics = Metrics()
         self._refused: dict[tuple[str, str], int] = {}
-        self._limit_keeper = LimitKeeper(store, outside.clock)
-        self._uncontrolled_keeper = UncontrolledKeeper(store, config.site.contract_max_w)
-        self._outlet_keeper = OutletKeeper(store)
+        self._memory = ControlMemory(store, outside.clock, config.site.contract_max_w)
         self._link = outside.link(config, self._will)
         self._devices = SiteDevices(config, outside)
         self._liveness = Liveness(outside.notifier)
@@ -114,15 +110,15 @@ class SiteDaemon:
         policy = control_policy(config)
         kept = await Kept.load(self._store)
         now = Moment(clock.wall(), clock.monotonic())
-        verdict = await self._verdict(policy.authority, kept, now)
+        verdict = await self._memory.verdict(policy.authority, kept, now)
         verifier = verifier_of(config)
         trusted = KeysTrusted(verifier.keys.dispatchers(kept.quota))
         verdict = step(verdict.authority, trusted, now, policy.authority)
-        uncontrolled_w = await load_uncontrolled(self._store)
+        table, fleet = self._devices.table, self._devices.fleet
         controller = Controller(
-            layout, policy, self._devices.table, self._devices.fleet, verdict, now, uncontrolled_w
+            layout, policy, table, fleet, verdict, now, await self._memory.uncontrolled_w()
         )
-        self._outlet_keeper.resume(controller, await load_outlets_off(self._store))
+        await self._memory.resume(controller)
         builder = IntervalBuilder(
             config.site.interval_s,
             points,
@@ -146,8 +142,7 @@ class SiteDaemon:
         self._flusher = Flusher(
             [
                 self._recorder.flush,
-                self._limit_keeper.flush,
-                self._uncontrolled_keeper.flush,
+                self._memory.flush,
                 self._samples.write,
                 self._ask_for_upload,
             ]
@@ -172,9 +167,7 @@ class SiteDaemon:
         self._link.on_connected(self._publisher.tell_again)
         self._loop.on_event.append(self._publisher.event)
         self._loop.on_result += [
-            self._limit_keeper.take,
-            self._uncontrolled_keeper.take,
-            functools.partial(self._outlet_keeper.take, controller),
+            functools.partial(self._memory.take, controller),
             self._samples.take,
             self._notify,
             self._look,
@@ -199,22 +192,6 @@ class SiteDaemon:
             limit_w=verdict.limit_w,
             source=verdict.source.value,
             devices=len(config.devices),
-        )
-
-    async def _verdict(self, policy: Policy, kept: Kept, now: Moment) -> Verdict:
-        clock, last = self._outside.clock, await load_limit(self._store)
-        return start(
-            policy,
-            now,
-            boot_id=clock.boot_id(),
-            boottime_s=clock.boottime(),
-            last_limit_w=None if last is None else last.limit_w,
-            last_source=None if last is None else last.source,
-            quota=kept.quota,
-            lease=kept.lease,
-            hold=kept.hold,
-            operator_limit=kept.set_limit,
-            unfinished=None if last is None else last.unfinished,
         )
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -246,9 +223,7 @@ class SiteDaemon:
             "recorder": self._recorder.run(),
             "ledger": self._recorder.tend(),
             "progress-keeper": self._progress_keeper.run(),
-            "limit-keeper": self._limit_keeper.run(),
-            "uncontrolled-keeper": self._uncontrolled_keeper.run(),
-            "outlet-keeper": self._outlet_keeper.run(),
+            **self._memory.parts(),
             "publisher": self._publisher.run(),
             "samples": self._samples.run(),
         }
@@ -319,9 +294,7 @@ class SiteDaemon:
     async def _close(self) -> None:
         try:
             if await self._recorder.flush():
-                await self._limit_keeper.flush()
-                await self._uncontrolled_keeper.flush()
-                await self._outlet_keeper.flush()
+                await self._memory.flush()
                 self._recorder.keep_progress()
                 await self._progress_keeper.flush()
         finally:
