@@ -150,6 +150,14 @@ def test_a_restart_takes_limit_and_time_along_with_the_order(restart: Callable[[
     assert share(model) == pytest.approx(0.8)
 
 
+def test_who_has_no_supply_hears_nothing() -> None:
+    model = plant(FIXED)
+    model.switch("pdu", 1, on=False)
+    model.order("a", 2_170)
+    run(model, 100)
+    assert ended(model) == [0]
+
+
 def test_switching_on_what_is_on_forgets_nothing() -> None:
     model = armed(1_750)
     model.switch("pdu", 1, on=True)
