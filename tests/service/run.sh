@@ -11,7 +11,7 @@ missing=""
 command -v debootstrap >/dev/null || missing="$missing debootstrap"
 command -v systemd-nspawn >/dev/null || missing="$missing systemd-container"
 command -v nsenter >/dev/null && command -v unshare >/dev/null || missing="$missing util-linux"
-command -v flock >/dev/null || missing="$missing util-linux"
+command -v flock >/dev/null && command -v setpriv >/dev/null || missing="$missing util-linux"
 command -v ip >/dev/null || missing="$missing iproute2"
 [ -e /usr/bin/python3.11 ] || missing="$missing python3.11"
 /usr/bin/python3.11 -c 'import venv, ensurepip' 2>/dev/null || missing="$missing python3.11-venv"
@@ -34,8 +34,8 @@ fetched() {
     rm -rf --one-file-system "$cache/fetching"
     mkdir -p "$cache/fetching"
     # What it mounts there is gone with it.
-    unshare --mount debootstrap --variant=minbase --include=$packages bookworm "$cache/fetching/root" ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"} \
-        >"$cache/debootstrap.log" 2>&1 </dev/null
+    unshare --mount debootstrap --variant=minbase --include=$packages bookworm "$cache/fetching/root" \
+        ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"} >"$cache/debootstrap.log" 2>&1 </dev/null
 }
 mkdir -p "$cache"
 (
@@ -60,28 +60,39 @@ say "building the package"
 ALSO=0.0.1 packaging/build.sh </dev/null
 
 # Of runs that were ended from outside; a group that somebody is in cannot be removed.
-for place in /sys/fs/cgroup /sys/fs/cgroup/unified /sys/fs/cgroup/systemd; do
-    [ ! -e $place/cgroup.procs ] || find $place -depth -path "$place/quotawatt-*" -type d -exec rmdir {} + 2>/dev/null || true
+for tree in /sys/fs/cgroup /sys/fs/cgroup/unified /sys/fs/cgroup/systemd; do
+    [ ! -e $tree/cgroup.procs ] || find $tree -depth -path "$tree/quotawatt-*" -type d -exec rmdir {} + 2>/dev/null || true
 done
 
 # A network of our own: loopback, and nobody else on it. Processes of our own: none outlives the first of them.
 # The machines' files lie in memory, and are gone with them: on a disk the installation alone takes half a minute.
-files=$(mktemp -d)
-trap 'rm -rf --one-file-system "$files"' EXIT
+files=$(mktemp -d) tests=""
+# shellcheck disable=SC2317,SC2329 # the trap calls it
+ended() {
+    [ -z "$tests" ] || { kill -KILL "$tests"; wait "$tests" || true; } 2>/dev/null
+    rm -rf --one-file-system "$files"
+}
+trap ended EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
-memory=disk
-[ "$(awk '/^MemAvailable:/ { print int($2 / 1048576) }' /proc/meminfo)" -lt 6 ] || memory=tmpfs
-say "five machines, a file of tests each, with their files in $memory; their journals go into build/service"
+place=disk
+[ "$(awk '/^MemAvailable:/ { print int($2 / 1048576) }' /proc/meminfo)" -lt 6 ] || place=tmpfs
+say "five machines, a file of tests each, with their files in $place; their journals go into build/service"
 # Plug-ins that nobody asks for here would cost each of the processes half of its start.
 # shellcheck disable=SC2016 # for the shell inside
-QUOTAWATT_BASE=$base unshare --net --mount --pid --fork --kill-child --mount-proc sh -c '
-    ip link set lo up
-    [ "$0" = disk ] || mount -t tmpfs -o size=4g,mode=0700 machines "$1"
-    shift
-    "$@"
-    exit $?' \
-    $memory "$files" .venv/bin/python -m pytest -n 5 --dist loadfile --timeout 900 --durations 8 --durations-min 5 \
+QUOTAWATT_BASE=$base setpriv --pdeathsig KILL \
+    unshare --net --mount --pid --fork --kill-child --mount-proc sh -c '
+        ip link set lo up
+        [ "$0" = disk ] || mount -t tmpfs -o size=4g,mode=0700 machines "$1"
+        shift
+        "$@"
+        exit $?' \
+    $place "$files" .venv/bin/python -m pytest -n 5 --dist loadfile --timeout 900 --durations 8 --durations-min 5 \
     -p no:cacheprovider -p no:schemathesis -p no:hypothesispytest -p no:anyio --basetemp="$files/tests" \
-    tests/service "$@" </dev/null
+    tests/service "$@" </dev/null &
+tests=$!
+status=0
+wait "$tests" || status=$?
+tests=""
+exit $status
