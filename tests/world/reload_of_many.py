@@ -7,6 +7,7 @@ gets them back; what is read off is `/metrics`: by how much polls came late at w
 
 import argparse
 import asyncio
+import gc
 import os
 import re
 import signal
@@ -15,7 +16,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import uvloop
+
 from daemon.config.settings import MqttProtocol
+from daemon.service.garbage import spare_the_search
 from sim_devices.configuration import config_toml
 from tests.world.brokers import Reachable
 from tests.world.mosquitto import mosquitto
@@ -107,6 +111,9 @@ async def reloads(folder: Path, devices: int, rounds: int) -> float:
         await site.dispatch.quota((0, site.share_w(0.8)))
         await site.dispatch.state_like(limit_w=site.share_w(0.8), within_s=120)
         await asyncio.sleep(REST_S)
+        # The plant must not be what keeps an answer waiting.
+        spare_the_search()
+        gc.disable()
         print(f"{'':>10} {'taken after s':>14} {'latest poll ms':>15} {'missed':>7} {'failed':>7}")
         for number in range(rounds):
             site.write(whole=bool(number % 2))
@@ -134,7 +141,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=4)
     words = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        sys.exit(1 if asyncio.run(reloads(Path(folder), words.devices, words.rounds)) else 0)
+        cost = uvloop.run(reloads(Path(folder), words.devices, words.rounds))
+    sys.exit(1 if cost else 0)
 
 
 if __name__ == "__main__":
