@@ -46,8 +46,8 @@ class Look:
         """What the loads draw and earn, as learned."""
         memory = self.memory
         if self.before is None:
-            return Curves.of(self.loads, memory.learned_w, memory.earning)
-        return self.before.later(self.loads, memory.learned_w, memory.earning)
+            return Curves.of(self.loads, memory.learned_w, memory.earning, memory.seen_s)
+        return self.before.later(self.loads, memory.learned_w, memory.earning, memory.seen_s)
 
     @property
     def last_curves(self) -> Curves | None:

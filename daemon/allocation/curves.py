@@ -44,11 +44,11 @@ class Ladder:
         if len(bent):
             some, corners = curves.some(bent), curves.corners.take(bent, axis=1)
             below_w, below = some.watts[0], some.value[0]
-            for to in range(1, curves.levels):
+            for to in range(2, curves.levels):
+                below_w = np.where(corners[to - 1], some.watts[to - 1], below_w)
+                below = np.where(corners[to - 1], some.value[to - 1], below)
                 watts[to, bent] = some.watts[to] - below_w
                 value[to, bent] = some.value[to] - below
-                below_w = np.where(corners[to], some.watts[to], below_w)
-                below = np.where(corners[to], some.value[to], below)
         np.maximum(watts, 0.0, out=watts)
         words = keys(LAST_TIER - curves.tier, -merits(value, watts))
         words <<= PLACE_BITS
@@ -77,39 +77,37 @@ class Curves:
     top: Ints
     """(loads,): the highest level; what lies above repeats it."""
     tier: Ints
-    learned: tuple[Floats, Floats] | None = None
+    learned: tuple[Floats, Floats, Floats] | None = None
     """What they were made of: see `of`."""
 
     @classmethod
-    def of(cls, loads: Loads, learned_w: Floats, earning: Floats) -> "Curves":
+    def of(cls, loads: Loads, learned_w: Floats, earning: Floats, seen_s: Floats | None = None) -> "Curves":
         """As learned.
 
         Args:
             loads: the loads by their profiles.
             learned_w: (loads, levels): what each really draws.
             earning: (loads,): what each produces, as a share of what its profile promises.
+            seen_s: (loads,): when each was measured last; `None` = they are not asked for `later`.
         """
         value = np.ascontiguousarray(loads.value.T) * earning
-        return cls(
-            np.ascontiguousarray(learned_w.T), value, loads.top, loads.tier, learned=(learned_w, earning)
-        )
+        learned = None if seen_s is None else (learned_w, earning, seen_s)
+        return cls(np.ascontiguousarray(learned_w.T), value, loads.top, loads.tier, learned)
 
-    def later(self, loads: Loads, learned_w: Floats, earning: Floats) -> "Curves":
-        """As `of`, of the same loads: only for those of which something was learned is it worked out anew.
+    def later(self, loads: Loads, learned_w: Floats, earning: Floats, seen_s: Floats) -> "Curves":
+        """As `of`, of the same loads: only for those that were measured since is it worked out anew.
 
-        The columns of the others are taken over as they lie, not copied: to copy them all would take longer
-        than the rest. These curves are used up by it, and cannot be asked any more.
+        Of the others nothing was learned. Their columns are taken over as they lie, not copied: to copy them
+        all would take longer than the rest. These curves are used up by it, and cannot be asked any more.
         """
         if self.learned is None:
-            return Curves.of(loads, learned_w, earning)
-        before_w, before = self.learned
+            return Curves.of(loads, learned_w, earning, seen_s)
+        before_w, before, before_s = self.learned
         if learned_w is before_w and earning is before:
             return self
-        changed = earning != before
-        changed[np.flatnonzero(learned_w.ravel() != before_w.ravel()) // self.levels] = True
-        those = np.flatnonzero(changed)
-        if len(those) > _FEW * len(changed):
-            return Curves.of(loads, learned_w, earning)
+        those = np.flatnonzero(seen_s != before_s)
+        if len(those) > _FEW * len(seen_s):
+            return Curves.of(loads, learned_w, earning, seen_s)
         part = Curves(
             np.ascontiguousarray(learned_w.take(those, axis=0).T),
             np.ascontiguousarray(loads.value.take(those, axis=0).T) * earning.take(those),
@@ -131,7 +129,7 @@ class Curves:
         if "top_w" in self.__dict__:
             self.top_w[those] = part.top_w
         curves = Curves(self.watts, self.value, self.top, self.tier)
-        curves.__dict__.update(self.__dict__, learned=(learned_w, earning))
+        curves.__dict__.update(self.__dict__, learned=(learned_w, earning, seen_s))
         self.__dict__.clear()
         return curves
 
@@ -210,10 +208,10 @@ def _hull(curves: Curves) -> Bools:
     flattest_to = np.full(watts.shape, np.inf)
     steepest_from = np.full(watts.shape, -np.inf)
     for low in range(curves.levels - 1):
-        for high in range(low + 1, curves.levels):
-            slope = (value[high] - value[low]) / np.maximum(watts[high] - watts[low], _LEAST_W)
-            np.minimum(flattest_to[high], slope, out=flattest_to[high])
-            np.maximum(steepest_from[low], slope, out=steepest_from[low])
+        above = slice(low + 1, None)
+        slope = (value[above] - value[low]) / np.maximum(watts[above] - watts[low], _LEAST_W)
+        np.minimum(flattest_to[above], slope, out=flattest_to[above])
+        np.maximum.reduce(slope, axis=0, out=steepest_from[low])
     level = np.arange(curves.levels)[:, None]
     corners: Bools = (flattest_to > steepest_from) & (level < curves.top) | (level == curves.top)
     return corners

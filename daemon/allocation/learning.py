@@ -145,7 +145,7 @@ def _learned(memory: LoadMemory, loads: Loads, measured_w: Floats, rows: Ints) -
     factor = np.divide(now_w, nominal_w, out=np.ones(len(rows)), where=awake)
     unmet = ~met_here & awake[:, None]
     unmet[:, 0] = False  # asleep, a unit's deviation at work says nothing
-    np.copyto(here, loads.watts.take(rows, axis=0) * factor[:, None], where=unmet)
+    here = np.where(unmet, loads.watts.take(rows, axis=0) * factor[:, None], here)
     # More at a level above is more: ascending before, they are so again.
     for above in range(1, levels):
         np.maximum(here[:, above], here[:, above - 1], out=here[:, above])

@@ -93,14 +93,16 @@ def test_the_way_up_is_that_of_a_walk_step_by_step(
 def test_curves_of_which_a_part_was_learned_anew_are_as_if_all_were(seed: int, changes: list[float]) -> None:
     rng = np.random.default_rng(seed)
     loads = fleet(rng, 40)
-    watts, earning = learned(rng, loads, False), rng.random(40)  # noqa: FBT003
-    curves = Curves.of(loads, watts, earning)
-    for share in changes:
+    watts, earning, seen_s = learned(rng, loads, False), rng.random(40), np.zeros(40)  # noqa: FBT003
+    curves = Curves.of(loads, watts, earning, seen_s)
+    for now_s, share in enumerate(changes, start=1):
         if rng.random() < 0.7:
             assert curves.ladder is not None
-        watts = np.where((rng.random(40) < share)[:, None], learned(rng, loads, False), watts)  # noqa: FBT003
-        earning = np.where(rng.random(40) < share / 2, rng.random(40), earning)
-        curves = curves.later(loads, watts, earning)
+        seen, earns = rng.random(40) < share, rng.random(40) < share / 2
+        watts = np.where(seen[:, None], learned(rng, loads, False), watts)  # noqa: FBT003
+        earning = np.where(earns, rng.random(40), earning)
+        seen_s = np.where(seen | earns, float(now_s), seen_s)
+        curves = curves.later(loads, watts, earning, seen_s)
         anew = Curves.of(loads, watts, earning)
         for now, then in ((curves.watts, anew.watts), (curves.value, anew.value)):
             assert np.array_equal(now, then)
@@ -112,9 +114,9 @@ def test_curves_of_which_a_part_was_learned_anew_are_as_if_all_were(seed: int, c
 
 def test_nothing_learned_is_nothing_to_work_out() -> None:
     loads = loads_of(MINER, STOCK)
-    watts, earning = loads.watts.copy(), np.ones(2)
-    curves = Curves.of(loads, watts, earning)
-    assert curves.later(loads, watts, earning) is curves
+    watts, earning, seen_s = loads.watts.copy(), np.ones(2), np.zeros(2)
+    curves = Curves.of(loads, watts, earning, seen_s)
+    assert curves.later(loads, watts, earning, seen_s + 1.0) is curves
 
 
 @pytest.mark.parametrize("room_w", [-1.0, 0.0, 1e18])
