@@ -5,7 +5,7 @@ import numpy as np
 from daemon.allocation.allocate import allocate
 from daemon.allocation.counting import Look
 from daemon.allocation.learning import adopted, observed
-from daemon.allocation.loads import of_each
+from daemon.allocation.loads import Ints, of_each
 from daemon.allocation.memory import UNKNOWN, LoadMemory, ordered
 from daemon.allocation.situation import Plan, Situation
 from daemon.authority.machine import Authority, Event, Moment, Tick, Verdict, step
@@ -65,6 +65,8 @@ class Controller:
         self._look: Look | None = None
         self._census: tuple[LoadMemory, Floats, Census] | None = None
         self._shares: tuple[float, Floats] | None = None
+        self._nominal: tuple[Ints, Floats] | None = None
+        """(loads,): what each draws at its level by its profile, while the levels are these."""
         self.last: CycleResult | None = None
 
     @property
@@ -97,7 +99,7 @@ class Controller:
         never = np.full(len(loads), -np.inf)
         self.excluded_until = carried(self.excluded_until, heirs.loads, never)
         # What was worked out with the old layout is worked out anew.
-        self._look = self._census = self._shares = None
+        self._look = self._census = self._shares = self._nominal = None
 
     def apply(self, event: Event, now: Moment) -> None:
         """Take what somebody with authority said. The next cycle acts on it."""
@@ -143,9 +145,11 @@ class Controller:
     def _expected_w(self, now: Moment) -> Floats:
         """(loads,): what each draws at its operating point by its profile; NaN while that is not known."""
         loads, memory = self.layout.loads, self.memory
-        at_level_w = of_each(loads.watts, np.maximum(memory.level, 0))
+        if self._nominal is None or self._nominal[0] is not memory.level:
+            self._nominal = memory.level, of_each(loads.watts, np.maximum(memory.level, 0))
+        at_level_w = self._nominal[1]
         window = memory.in_window(loads, now.monotonic_s)
-        if memory.all_known and not window.any():
+        if memory.all_known and not np.count_nonzero(window):
             return at_level_w
         known_w: Floats = np.where((memory.level >= 0) & ~window, at_level_w, np.nan)
         return known_w
@@ -153,7 +157,7 @@ class Controller:
     def _seen(self, snapshot: Snapshot, seen: LoadPower, now: Moment) -> Look:
         """Remember what was seen of the loads."""
         loads, measured_w, sampled_s = self.layout.loads, seen.measured_w, seen.sampled_s
-        if self.outlets.off.any():
+        if np.count_nonzero(self.outlets.off):
             measured_w, sampled_s = self._behind_outlets(snapshot, measured_w, sampled_s)
         memory = self.memory
         if not memory.all_known:
@@ -185,7 +189,7 @@ class Controller:
         if not self.outlets.any:
             return
         deaf = (self.dispatcher.stubborn(self.memory) | look.missing) & ~self.excluded
-        if deaf.any() or self.outlets.off.any():
+        if np.count_nonzero(deaf) or np.count_nonzero(self.outlets.off):
             self.outlets.act(plan, look, deaf, self.layout.circuits, snapshot.fresh(Quantity.POWER))
 
     def _output(self, snapshot: Snapshot) -> Floats:
@@ -246,7 +250,7 @@ class Controller:
 
     def _counted(self, look: Look) -> Census:
         """Worked out anew only when something has changed."""
-        kept, excluding = self._census, bool(self.excluded.any())
+        kept, excluding = self._census, bool(np.count_nonzero(self.excluded))
         if kept is not None and kept[0] is self.memory and kept[1] is look.counted_w and not excluding:
             return kept[2]
         census = Census.of(look, self.memory, self.excluded)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from daemon.allocation.loads import Ints
 from daemon.allocation.memory import UNKNOWN
 from daemon.authority.machine import Cause
 from daemon.cycle.alarms import Alarm
@@ -78,8 +79,9 @@ def _lowest(controller: Controller, result: CycleResult) -> str:
 
 def _of_devices(found: dict[str, Alarm], controller: Controller, result: CycleResult) -> None:
     devices, snapshot = controller.layout.devices, result.snapshot
-    down = [devices[row].id for row in np.flatnonzero(snapshot.down).tolist()]
-    if down:
+    # Who answers is not down: usually all do.
+    if np.count_nonzero(snapshot.ok) < len(devices) and np.count_nonzero(snapshot.down):
+        down = [devices[row].id for row in snapshot.down.nonzero()[0].tolist()]
         found["devices-down"] = Alarm("devices-down", f"no answer for a minute: {named(down)}")
     _of_profiles(found, controller, snapshot)
     _of_outlets(found, controller)
@@ -87,7 +89,7 @@ def _of_devices(found: dict[str, Alarm], controller: Controller, result: CycleRe
     disobeying = controller.dispatcher.disobeying(controller.memory)
     disobeying = disobeying[~controller.outlets.dead[disobeying]]
     if len(disobeying):
-        excess_w = _excess_w(controller, result)[disobeying]
+        excess_w = _excess_w(controller, result, disobeying)
         names = [
             f"{devices[int(loads.rows[disobeying[index]])].id} ({excess_w[index] / 1e3:.1f} kW)"
             for index in np.argsort(-excess_w, kind="stable")
@@ -102,7 +104,7 @@ def _of_devices(found: dict[str, Alarm], controller: Controller, result: CycleRe
 def _of_outlets(found: dict[str, Alarm], controller: Controller) -> None:
     """What had to be switched off, and where that did not help."""
     outlets, rows, devices = controller.outlets, controller.layout.loads.rows, controller.layout.devices
-    if not outlets.off.any():
+    if not np.count_nonzero(outlets.off):
         return
     names = [
         devices[int(rows[index])].id + ("" if outlets.dead[index] else " (not seen yet)")
@@ -115,19 +117,19 @@ def _of_outlets(found: dict[str, Alarm], controller: Controller) -> None:
     )
 
 
-def _excess_w(controller: Controller, result: CycleResult) -> Floats:
-    """(loads,): what each draws above its order; one that is not measured, what it may."""
+def _excess_w(controller: Controller, result: CycleResult, those: Ints) -> Floats:
+    """What each of those loads draws above its order; one that is not measured, what it may."""
     loads, memory = controller.layout.loads, controller.memory
-    measured_w = result.loads_power.measured_w
-    drawn_w = np.where(np.isfinite(measured_w), measured_w, loads.nameplate_w)
-    excess_w: Floats = np.maximum(drawn_w - memory.at_level_w(), 0.0)
+    measured_w = result.loads_power.measured_w[those]
+    drawn_w = np.where(np.isfinite(measured_w), measured_w, loads.nameplate_w[those])
+    excess_w: Floats = np.maximum(drawn_w - memory.at_level_w()[those], 0.0)
     return excess_w
 
 
 def _of_profiles(found: dict[str, Alarm], controller: Controller, snapshot: Snapshot) -> None:
     """Devices that are not, or not wholly, what their profiles say: a mistake that only people can mend."""
     devices = controller.layout.devices
-    wrong = np.flatnonzero(snapshot.reasons == REASON_CODE[Absence.WRONG_DEVICE])
+    wrong = (snapshot.reasons == REASON_CODE[Absence.WRONG_DEVICE]).nonzero()[0]
     if len(wrong):
         names = named([devices[int(row)].id for row in wrong])
         found["wrong-device"] = Alarm(
@@ -135,7 +137,7 @@ def _of_profiles(found: dict[str, Alarm], controller: Controller, snapshot: Snap
             f"something else than their profiles say answers, and is neither used nor ordered: {names}; "
             "mend the address or the profile",
         )
-    refusing = np.flatnonzero(snapshot.refused)
+    refusing = snapshot.refused.nonzero()[0]
     if len(refusing):
         names = named([f"{devices[int(row)].id} ({_lost(snapshot, int(row))})" for row in refusing])
         found["refused-points"] = Alarm(

@@ -2,8 +2,6 @@
 
 import math
 
-import numpy as np
-
 from daemon.cycle.alarms import Alarm
 from daemon.cycle.controller import Controller, CycleResult
 from daemon.cycle.naming import megawatts, named
@@ -22,7 +20,7 @@ def metering_findings(controller: Controller, result: CycleResult) -> dict[str, 
     _of_site_meter(found, metering, result)
     _of_comparison(found, metering, result)
     _of_feeds(found, controller)
-    nonsense = np.flatnonzero(metering.nonsense.now)
+    nonsense = metering.nonsense.now.nonzero()[0]
     if len(nonsense):
         names = named([metering.instruments.names[int(row)] for row in nonsense])
         found["nonsense"] = Alarm(
@@ -86,14 +84,15 @@ def _of_comparison(found: dict[str, Alarm], metering: Metering, result: CycleRes
 def _of_feeds(found: dict[str, Alarm], controller: Controller) -> None:
     metering, loads = controller.metering, controller.layout.loads
     names, feeds = metering.instruments.names, metering.feeds
-    if len(feeds.lying):
-        told = [f"{names[int(loads.rows[load])]} ({_misread(feeds.factor[load])})" for load in feeds.lying]
+    lying = feeds.lying
+    if len(lying):
+        told = [f"{names[int(loads.rows[load])]} ({_misread(feeds.factor[load])})" for load in lying]
         found["misreading"] = Alarm(
             "misreading",
             f"report another power than their PDU shows, and count at the PDU's: {named(told)}",
-            tuple(names[int(loads.rows[load])] for load in feeds.lying),
+            tuple(names[int(loads.rows[load])] for load in lying),
         )
-    differing = np.flatnonzero(feeds.difference_w)
+    differing = feeds.difference_w.nonzero()[0]
     if len(differing):
         told = [names[int(metering.instruments.feeds.rows[pdu])] for pdu in differing]
         watts = float(feeds.difference_w.sum())

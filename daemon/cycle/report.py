@@ -41,7 +41,8 @@ def total(snapshot: Snapshot, quantity: Quantity) -> float | None:
 def device_counts(controller: Controller, result: CycleResult) -> dict[str, int]:
     """Devices by status; curtailed = loads ordered below their full power."""
     devices = len(controller.layout.devices)
-    ok, down = int(result.snapshot.ok.sum()), int(result.snapshot.down.sum())
+    ok = int(np.count_nonzero(result.snapshot.ok))
+    down = int(np.count_nonzero(result.snapshot.down)) if ok < devices else 0
     off, reduced, _ = result.level
     return {
         "total": devices,

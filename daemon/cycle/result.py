@@ -55,8 +55,8 @@ class Census:
         """After the orders of a cycle: `memory` has them, `look` is from before."""
         loads = look.loads
         lowest, full = memory.level == 0, memory.level == loads.top
-        unknown = 0 if memory.all_known else int((memory.level == UNKNOWN).sum())
-        sleeping, running = int(lowest.sum()), int((full & ~lowest).sum())
+        unknown = 0 if memory.all_known else int(np.count_nonzero(memory.level == UNKNOWN))
+        sleeping, running = int(np.count_nonzero(lowest)), int(np.count_nonzero(full & ~lowest))
         sheddable = memory.obeys & (memory.level != UNKNOWN) & ~excluded
         least_w = np.where(sheddable, memory.learned_w[:, 0], look.counted_w)
         return cls(

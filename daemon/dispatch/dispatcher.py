@@ -103,7 +103,7 @@ class Dispatcher:
     def sparing(self, now_s: float) -> Bools | None:
         """(loads,): whose writes are used up: they are written to only to shed; `None` = nobody's are."""
         spent = self._budget.spent(now_s)
-        return spent if spent.any() else None
+        return spent if np.count_nonzero(spent) else None
 
     def take(self, outcomes: Iterable[WriteOutcome]) -> None:
         """Note how writes ended."""
@@ -142,26 +142,33 @@ class Dispatcher:
             return 0
         # A limit that a load was found with at the start is held like one of our own.
         ours = np.isfinite(memory.ordered_s) | ((memory.level >= 0) & (memory.level < self._loads.top))
-        if not ours.any():
+        if not np.count_nonzero(ours):
             return 0
         settled = ~memory.in_window(self._loads, now_s)
         readable = now_s - self._sent_s > _FRESH_READ_S
         differs = self._differs(memory, setpoint_w) & readable
         wrong = self._unwritten | (~memory.obeys & settled) | differs
         self._begin_anew(memory, setpoint_w, differs, readable, now_s)
-        unlimited = memory.level == self._loads.top
-        holds = (np.isfinite(setpoint_w) | unlimited) & ~differs & ~self._unwritten
-        longest = np.where(holds, len(_RETRY_AFTER_S) - 1, _ASTRAY)
-        pause_s = _RETRY_AFTER_S[np.minimum(self._tries, longest)]
-        # What did not arrive may be a shed; what arrived and is not obeyed waits until writes are left.
-        allowed = self._unwritten | ~self._budget.spent(now_s)
-        due = np.flatnonzero(ours & wrong & allowed & ~excluded & (now_s - self._sent_s >= pause_s))
+        due = self._due((ours & wrong & ~excluded).nonzero()[0], memory, setpoint_w, differs, now_s)
         self._send(due, memory.level, now_s)
         self._tries[due] += 1
         right = ~wrong & settled & readable
         self._tries[right] = 0
-        self._calm = _Calm(memory, setpoint_w) if right.all() else None
+        self._calm = _Calm(memory, setpoint_w) if np.count_nonzero(right) == len(right) else None
         return len(due)
+
+    def _due(self, those: Ints, memory: LoadMemory, setpoint_w: Floats, differs: Bools, now_s: float) -> Ints:
+        """Which of those have waited long enough to be told again."""
+        if not len(those):
+            return those
+        unwritten = self._unwritten[those]
+        unlimited = memory.level[those] == self._loads.top[those]
+        holds = (np.isfinite(setpoint_w[those]) | unlimited) & ~differs[those] & ~unwritten
+        longest = np.where(holds, len(_RETRY_AFTER_S) - 1, _ASTRAY)
+        pause_s = _RETRY_AFTER_S[np.minimum(self._tries[those], longest)]
+        # What did not arrive may be a shed; what arrived and is not obeyed waits until writes are left.
+        allowed = unwritten | ~self._budget.spent(now_s)[those]
+        return those[allowed & (now_s - self._sent_s[those] >= pause_s)]
 
     def feed_timers(self, memory: LoadMemory, shares_w: Floats, excluded: Bools, now_s: float) -> None:
         """Keep reversion timers from ending: their orders are written anew, right as they are.
@@ -186,7 +193,7 @@ class Dispatcher:
 
     def disobeying(self, memory: LoadMemory) -> Ints:
         """Indices of the loads that were reminded twice and still do not obey."""
-        return np.flatnonzero(self.stubborn(memory))
+        return self.stubborn(memory).nonzero()[0]
 
     def _begin_anew(
         self, memory: LoadMemory, setpoint_w: Floats, differs: Bools, readable: Bools, now_s: float

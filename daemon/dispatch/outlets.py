@@ -87,7 +87,7 @@ class Outlets:
             pdu_w: (devices,): fresh powers.
             pdu_s: (devices,): when these were asked for, monotonic.
         """
-        if not self.off.any():
+        if not np.count_nonzero(self.off):
             return
         rows = np.maximum(self._sockets.row, 0)
         after = pdu_s[rows] > self._off_s
@@ -103,13 +103,13 @@ class Outlets:
 
     def corrected(self, measured_w: Floats, sampled_s: Floats, now_s: float) -> tuple[Floats, Floats]:
         """Powers of the loads and when they were asked for: what is dead draws nothing, and that is fresh."""
-        if not self.dead.any():
+        if not np.count_nonzero(self.dead):
             return measured_w, sampled_s
         return np.where(self.dead, 0.0, measured_w), np.where(self.dead, now_s, sampled_s)
 
     def remembered(self, memory: LoadMemory) -> LoadMemory:
         """Nothing counts on a load that had to be switched off, though it draws nothing now."""
-        if not (self.off & memory.obeys).any():
+        if not np.count_nonzero(self.off) or not np.count_nonzero(self.off & memory.obeys):
             return memory
         return replace(memory, obeys=memory.obeys & ~self.off)
 
@@ -127,19 +127,20 @@ class Outlets:
             circuits: with their limits.
             pdu_w: (devices,): fresh powers.
         """
-        back = np.flatnonzero(self.off & (plan.level > 0))
+        back = (self.off & (plan.level > 0)).nonzero()[0]
         for index in back.tolist():
             self._switch(index, look.now_s, on=True)
         cut: list[int] = []
         able = stubborn & (self._sockets.row >= 0) & ~self.off & (plan.level == 0)
-        if able.any():
+        if np.count_nonzero(able):
             cut = self._chosen(plan, look, able, circuits)
             for index in cut:
                 self._drew_w[index] = look.counted_w[index]
                 self._pdu_w[index] = pdu_w[self._sockets.row[index]]
                 self._off_s[index] = look.now_s
                 self._switch(index, look.now_s, on=False)
-        for index in np.flatnonzero(self.off & ~self.dead & (look.now_s - self._sent_s >= _AGAIN_S)).tolist():
+        again = self.off & ~self.dead & (look.now_s - self._sent_s >= _AGAIN_S)
+        for index in again.nonzero()[0].tolist():
             self._switch(index, look.now_s, on=False)
         return np.array(cut, dtype=np.int64), back
 
@@ -148,16 +149,19 @@ class Outlets:
         # What is on its way off is not counted twice.
         pending_w = np.where(self.off & ~self.dead, plan.counted_w, 0.0)
         needs = [(plan.unreachable_w - float(pending_w.sum()), able)]
+        drawn_w = plan.counted_w - pending_w
         for depth in circuits.depths:
-            room_w = depth.room_w(plan.counted_w - pending_w)
+            room_w = depth.room_w(drawn_w)
             needs += [
                 (-float(room_w[place]), able & (depth.of_load == place))
-                for place in np.flatnonzero(room_w[:-1] < -_ROUNDING_W)
+                for place in (room_w[:-1] < -_ROUNDING_W).nonzero()[0]
             ]
         chosen: dict[int, None] = {}
         for excess_w, those in needs:
             left_w = excess_w
-            candidates = np.flatnonzero(those)
+            if left_w <= _ROUNDING_W:
+                continue
+            candidates = those.nonzero()[0]
             for index in candidates[np.argsort(-look.counted_w[candidates], kind="stable")].tolist():
                 if left_w <= _ROUNDING_W:
                     break
