@@ -92,11 +92,12 @@ class MqttMap:
     delay_s: float = 0.0
     """So old may values be when they are published."""
     vectors: tuple[MessageVector, ...] = dataclasses.field(default=(), compare=False)
+    topics: tuple[StateTopic, ...] = dataclasses.field(init=False, repr=False, compare=False)
+    """All on which the device says values, the main one first."""
 
-    @property
-    def topics(self) -> tuple[StateTopic, ...]:
-        """All on which the device says values, the main one first."""
-        return (StateTopic(MAIN_TOPIC, self.state_topic, self.period_s, self.format), *self.further)
+    def __post_init__(self) -> None:
+        main = StateTopic(MAIN_TOPIC, self.state_topic, self.period_s, self.format)
+        object.__setattr__(self, "topics", (main, *self.further))
 
     def points_of(self, topic: str) -> tuple[FieldPoint, ...]:
         """The points in the messages of a topic."""

@@ -76,7 +76,7 @@ class Bucket:
         np.fmax(self.high, values[0], out=self.high)
         np.copyto(self.register, values[-1], where=present[-1])
         self.samples += new
-        self.covered_s += present.any(axis=0) * held_s
+        self.covered_s += np.logical_or.reduce(present) * held_s
 
     def absorb(self, other: "Bucket") -> None:
         """Everything of a shorter one."""

@@ -17,6 +17,7 @@ _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,15}", re.ASCII)
 _BRACKET_OR_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 _PLANES = range(0, 0x110000, 0x10000)
 _NONCHARACTERS = "".join(chr(plane + last) for plane in _PLANES for last in (0xFFFE, 0xFFFF))
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 _UNFIT_FOR_EXCHANGE = re.compile(f"[\ud800-\udfff\ufdd0-\ufdef{_NONCHARACTERS}]")
 
 
@@ -46,7 +47,7 @@ def loads(data: bytes) -> Any:
 
 def dumps(value: Any) -> bytes:
     """A compact JSON text of a value made of objects, arrays, strings, integers, booleans and `None`."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8")
+    return _COMPACT.encode(value).encode("utf-8")
 
 
 def _check_depth(data: bytes) -> None:

@@ -1,6 +1,7 @@
 """Where a value stands in a JSON message: `ENERGY.Power`, `PDUData[0].PowerData[3]`, `"a.b".total`. Pure."""
 
 import re
+from functools import lru_cache
 
 Path = tuple[str | int, ...]
 """Names of members and indices of arrays, from the outside in."""
@@ -14,6 +15,7 @@ _STEP = re.compile(
 )
 
 
+@lru_cache(maxsize=4096)  # a profile has few, and its simulated devices ask for them all the time
 def parse_path(text: str) -> Path:
     """Read a path; a name with a dot, a bracket or a space around it is written in double quotes.
 
