@@ -35,8 +35,8 @@ class Ladder:
     `level * loads + load`."""
 
     @classmethod
-    def of(cls, curves: "Curves") -> "Ladder":
-        """Of all loads of these curves."""
+    def of(cls, curves: "Curves", those: Ints | None = None, loads: int = 0) -> "Ladder":
+        """Of all loads of these curves; `those`: which of how many `loads` they are, if not all."""
         watts, value = np.zeros(curves.watts.shape), np.zeros(curves.watts.shape)
         np.subtract(curves.watts[1:], curves.watts[:-1], out=watts[1:])
         np.subtract(curves.value[1:], curves.value[:-1], out=value[1:])
@@ -52,18 +52,16 @@ class Ladder:
         np.maximum(watts, 0.0, out=watts)
         words = keys(LAST_TIER - curves.tier, -merits(value, watts))
         words <<= PLACE_BITS
-        words |= np.arange(words.size).reshape(words.shape)
+        if those is None:
+            words |= np.arange(words.size).reshape(words.shape)
+        else:
+            words |= np.arange(curves.levels)[:, None] * loads + those
         return cls(watts, words)
 
     def put(self, those: Ints, part: "Ladder") -> None:
         """Take some of the loads from one that is of them alone."""
         _put(self.watts[1:], those, part.watts[1:])
-        loads = self.words.shape[1]
-        for level in range(1, len(self.words)):
-            words = part.words[level]
-            words &= -1 << PLACE_BITS
-            words |= level * loads + those
-            self.words[level, those] = words
+        _put(self.words[1:], those, part.words[1:])
 
 
 @dataclass(frozen=True)
@@ -125,7 +123,7 @@ class Curves:
             if "corners" in self.__dict__:
                 _put(self.corners, those.take(bends), part.corners.take(bends, axis=1))
         if "ladder" in self.__dict__:
-            self.ladder.put(those, part.ladder)
+            self.ladder.put(those, Ladder.of(part, those, len(seen_s)))
         if "top_w" in self.__dict__:
             self.top_w[those] = part.top_w
         curves = Curves(self.watts, self.value, self.top, self.tier)

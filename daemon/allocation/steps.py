@@ -27,9 +27,14 @@ class Steps:
     def __len__(self) -> int:
         return len(self.load)
 
-    def at(self, positions: Ints | Bools) -> "Steps":
+    def at(self, positions: Ints) -> "Steps":
         """Only these, in their order."""
-        return Steps(self.load[positions], self.to[positions], self.watts[positions], self.group[positions])
+        return Steps(
+            self.load.take(positions),
+            self.to.take(positions),
+            self.watts.take(positions),
+            self.group.take(positions),
+        )
 
     def after(self, level: Ints) -> Ints:
         """(loads,): levels once all steps were taken."""
@@ -84,7 +89,7 @@ def enough(steps: Steps, excess_w: Floats) -> Steps:
         steps: the steps.
         excess_w: (groups,).
     """
-    return steps.at(steps.spent() - steps.watts < excess_w[steps.group])
+    return steps.at(np.flatnonzero(steps.spent() - steps.watts < excess_w.take(steps.group)))
 
 
 def affordable(steps: Steps, room_w: Floats) -> Ints:
@@ -127,43 +132,23 @@ def _down(
     reversible: Bools | None = None,
 ) -> Steps:
     above_w, above = counted.copy(), curves.value_at(np.maximum(level, 0))
-    found = _Grid.of(curves)
+    none = np.zeros(0, dtype=np.int64)
+    found: list[tuple[Ints, Ints, Floats, Floats]] = [(none, none, np.zeros(0), np.zeros(0))]
     for to, those in zip(levels, wanted, strict=True):
-        found.wanted[to] = those
-        np.maximum(above_w - curves.watts[to], 0.0, out=found.watts[to])
-        np.subtract(above, curves.value[to], out=found.value[to])
-        np.copyto(above_w, curves.watts[to], where=those)
-        np.copyto(above, curves.value[to], where=those)
-    # The highest level and the last load first: the way up is the way down backwards.
-    load, to_level, watts, value = found.taken()
-    rank = curves.tier[load]
+        # The highest level and the last load first: the way up is the way down backwards.
+        load = np.flatnonzero(those)[::-1]
+        here_w, here = curves.watts[to].take(load), curves.value[to].take(load)
+        less_w = np.maximum(above_w.take(load) - here_w, 0.0)
+        found.append((load, np.full(len(load), to), less_w, above.take(load) - here))
+        above_w[load], above[load] = here_w, here
+    load, to_level, watts, value = (np.concatenate(column) for column in zip(*found, strict=True))
+    rank = curves.tier.take(load)
     if sleep_last:
         rank = rank + np.where(to_level == 0, LAST_TIER + 1, 0)
     if reversible is not None:
         rank = rank + np.where(reversible[load], 0, 2 * (LAST_TIER + 1))
-    groups = np.zeros(len(load), dtype=np.int64) if group is None else group[load]
-    order = in_order(groups * (2 * LAST_TIER + 2) + rank, merits(value, watts))
-    return Steps(load[order], to_level[order], watts[order], groups[order])
-
-
-@dataclass(frozen=True, slots=True)
-class _Grid:
-    """Steps by the level that they lead to and by load: rows and columns as those of the curves."""
-
-    wanted: Bools
-    watts: Floats
-    value: Floats
-
-    @classmethod
-    def of(cls, curves: Curves) -> "_Grid":
-        """Without any step."""
-        shape = curves.watts.shape
-        return cls(np.zeros(shape, dtype=np.bool_), np.empty(shape), np.empty(shape))
-
-    def taken(self) -> tuple[Ints, Ints, Floats, Floats]:
-        """Loads, levels, watts and values of the steps that are wanted, by level and load, backwards."""
-        levels, loads = self.wanted.shape
-        place = np.flatnonzero(self.wanted)
-        to = np.repeat(np.arange(levels), np.count_nonzero(self.wanted, axis=1))
-        place, to = np.ascontiguousarray(place[::-1]), np.ascontiguousarray(to[::-1])
-        return place - loads * to, to, self.watts.ravel()[place], self.value.ravel()[place]
+    groups = np.zeros(len(load), dtype=np.int64)
+    if group is not None:
+        groups = group.take(load)
+        rank = groups * (2 * LAST_TIER + 2) + rank
+    return Steps(load, to_level, watts, groups).at(in_order(rank, merits(value, watts)))

@@ -85,7 +85,7 @@ def test_the_way_up_is_that_of_a_walk_step_by_step(
     climb, every = Climb.of(curves, level, counted, may), walked(curves, level, counted, may)
     same(climb.steps(), every)
     room_w = share * float(every.watts.sum())
-    same(climb.fitting(room_w), every.at(every.spent() <= room_w))
+    same(climb.fitting(room_w), every.at(np.flatnonzero(every.spent() <= room_w)))
     same(climb.affordable(room_w), every.at(affordable(every, np.array([room_w]))))
 
 
