@@ -15,6 +15,7 @@ Bits = NDArray[np.unsignedinteger]
 """Raw values, big-endian."""
 Matrix = NDArray[np.uint8]
 """A row of bytes for each device."""
+_ALL = slice(None)
 
 
 class Column:
@@ -46,6 +47,10 @@ class Column:
             point.type not in FLOATS and point.word_order is WordOrder.BIG and not point.others and not shown
         )
         """Integers that are written as they come."""
+        self._alone = not point.others and not shown
+        """No other point depends on it, and it depends on none."""
+        self._written = b""
+        """The values that stand in all rows; empty = not known."""
         self._least, self._most = _limits(point)
 
     def special(self, *, sleep: int, no_limit: int) -> None:
@@ -63,12 +68,21 @@ class Column:
             ValueError: see `packed`.
         """
         values = self._read(rows)
+        # Most points hardly ever change. Those that others depend on have to be shown to them.
+        now = values.tobytes() if self._alone and rows == _ALL else b""
+        if now and now == self._written:
+            return
+        self._written = b""
+        self._fill(rows, values, shown)
+        self._written = now
+
+    def _fill(self, rows: slice, values: Values, shown: dict[str, Values]) -> None:
         if self._no_limit is not None and self._sleep is not None:
             bits = _setpoints(self._point, values, self._sleep, self._no_limit)
         elif self._plain:
             raw = np.rint(values if self._point.scale == 1.0 else values / self._point.scale)
             # A NaN is in no range.
-            if not len(raw) or (self._least <= raw.min() and raw.max() <= self._most):
+            if np.count_nonzero((raw >= self._least) & (raw <= self._most)) == len(raw):
                 self._values[rows] = raw
                 return
             bits = packed(self._point, values)

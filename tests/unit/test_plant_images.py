@@ -51,6 +51,21 @@ def words_of(image: Image, row: int) -> tuple[int, ...]:
     return struct.unpack(f">{len(raw) // 2}H", raw)
 
 
+def test_a_row_that_was_written_in_between_goes_back_to_what_all_showed_before() -> None:
+    column = Column([100.0, 200.0])
+    image = Image(profile_of(point_of(WordType.U16)), column)
+    image.refresh()
+    column.values[1] = 300.0
+    image.refresh_row(1, "power")
+    assert words_of(image, 1) == (300,)
+    column.values[1] = 200.0
+    image.refresh()
+    assert words_of(image, 1) == (200,)
+    column.values[0] = 50.0
+    image.refresh()
+    assert words_of(image, 0) == (50,)
+
+
 @pytest.mark.parametrize("order", WordOrder)
 @pytest.mark.parametrize("kind", WordType)
 def test_a_column_shows_what_the_codec_makes_of_each_value(kind: WordType, order: WordOrder) -> None:
