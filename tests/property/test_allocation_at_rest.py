@@ -14,7 +14,7 @@ from daemon.allocation.situation import Ahead
 from tests.property.test_allocation_invariants import parks
 from tests.world.paper_loads import MINER, Park, loads_of
 
-often = settings(max_examples=150, deadline=None)
+often = settings(max_examples=150)
 
 
 def settled(park: Park) -> Park:

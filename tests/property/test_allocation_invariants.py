@@ -52,7 +52,7 @@ def parks(draw: st.DrawFn) -> Park:
 
 
 limits = st.floats(0.0, 1.4)
-quickly = settings(max_examples=60, deadline=None)
+quickly = settings(max_examples=60)
 spans_s = st.sampled_from([3.0, 10.0, 30.0])
 
 

@@ -221,4 +221,4 @@ class AuthorityMachine(RuleBasedStateMachine):
 
 
 TestAuthority = AuthorityMachine.TestCase
-TestAuthority.settings = settings(max_examples=150, stateful_step_count=25, deadline=None)
+TestAuthority.settings = settings(max_examples=150, stateful_step_count=25)

@@ -42,7 +42,7 @@ def _play(site: MeteredSite, acts: list[Act]) -> None:
         site.run(1)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     acts=st.lists(RUN | STALL | DOWN | METER_OUT | OLD_READINGS | POWER, max_size=12),
     offset_s=st.floats(0, 30),
@@ -61,7 +61,7 @@ def test_restarts_stalls_and_lost_meters_lose_no_energy(acts: list[Act], offset_
     assert site.register_wh - last["reg_end_wh"] <= 11 * site.power_w / 3600 + 1
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(acts=st.lists(RUN | STALL | DOWN | METER_OUT | POWER | STEP | SWAP, max_size=12))
 def test_clock_steps_and_changed_meters_leave_the_chain_whole(acts: list[Act]) -> None:
     site = MeteredSite(interval_s=10)
@@ -73,7 +73,7 @@ def test_clock_steps_and_changed_meters_leave_the_chain_whole(acts: list[Act]) -
     assert site.records()[-1]["kind"] == "interval", "it recovers"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(acts=st.lists(RUN | DOWN | METER_OUT | STEP, max_size=10))
 def test_every_point_gets_the_same_intervals_in_grid_order(acts: list[Act]) -> None:
     site = MeteredSite(interval_s=10, points=("poi", "feeder-1", "feeder-2"))

@@ -95,7 +95,7 @@ async def listen(rtu: bool, noise: list[bytes], piece: int) -> None:  # noqa: FB
     raise AssertionError("it never read the truth again")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.booleans(), st.lists(NOISE, min_size=1, max_size=3), st.integers(1, 50))
 def test_noise(rtu: bool, noise: list[bytes], piece: int) -> None:  # noqa: FBT001
     async def main(_: VirtualLoop) -> None:

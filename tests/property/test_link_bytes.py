@@ -26,7 +26,7 @@ FRAMES = st.builds(
 NOISE = st.lists(st.one_of(st.binary(max_size=60), FRAMES), max_size=6).map(b"".join)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(NOISE, min_size=3, max_size=3), st.integers(1, 50))
 def test_noise(noise: list[bytes], piece: int) -> None:
     answers: list[tuple[Asked, bytes]] = []

@@ -117,7 +117,6 @@ def test_everything_arrives_once_and_in_order() -> None:
         settings=settings(
             max_examples=EXAMPLES or 15,
             stateful_step_count=12,
-            deadline=None,
             derandomize=not EXAMPLES,
             suppress_health_check=list(HealthCheck),
             # What led to a failure is told whole by its seed; making it shorter takes minutes.
