@@ -1,7 +1,8 @@
 """The site as one cycle sees it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from drivers.quantity import COLUMN, Quantity
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
+Indices = npt.NDArray[np.intp]
 
 STALE_POLLS = 3
 STALE_S = 6.0
@@ -37,9 +39,8 @@ class DeviceStatus(StrEnum):
     """Nothing for a minute."""
 
 
-@dataclass(frozen=True, slots=True)
-class WriteOutcome:
-    """How a set-point write ended; times are monotonic seconds."""
+class WriteOutcome(NamedTuple):
+    """How a set-point write ended; times are monotonic seconds. A tuple: hundreds are made in a second."""
 
     row: int
     watts: float | None
@@ -81,15 +82,32 @@ class Snapshot:
     watched_s: Floats
     """(devices,): how long each has been in the table."""
 
+    # Asked for many times in every cycle:
+    _stale: Indices = field(init=False, repr=False)
+    """Whose values are not fresh, slow points apart."""
+    _fresh: dict[Quantity, Floats] = field(init=False, repr=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_stale", (~self.ok).nonzero()[0])
+
     def fresh(self, quantity: Quantity) -> Floats:
-        """(devices,): the values that are present and not stale; NaN elsewhere."""
-        column = self.values[:, COLUMN[quantity]]
-        fresh = self.age_s <= self.stale_after_s
-        if self.slow is not None:
-            fresh = np.where(
-                self.slow.points[:, COLUMN[quantity]], self.slow.age_s <= self.slow.stale_after_s, fresh
-            )
-        return np.where(fresh, column, np.nan)
+        """(devices,): the values that are present and not stale; NaN elsewhere. Not to be written to."""
+        found = self._fresh.get(quantity)
+        if found is None:
+            # Nearly all are fresh: it is the others that are looked for.
+            found = self.values[:, COLUMN[quantity]].copy()
+            found[self._stale_at(quantity)] = np.nan
+            found.setflags(write=False)
+            self._fresh[quantity] = found
+        return found
+
+    def _stale_at(self, quantity: Quantity) -> Indices:
+        if self.slow is None:
+            return self._stale
+        fresh = np.where(
+            self.slow.points[:, COLUMN[quantity]], self.slow.age_s <= self.slow.stale_after_s, self.ok
+        )
+        return (~fresh).nonzero()[0]
 
     def age_of(self, quantity: Quantity) -> Floats:
         """(devices,): age in s of the last value of that quantity; inf = never read."""

@@ -2,7 +2,6 @@
 
 from array import array
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -81,7 +80,7 @@ class SiteTable:
             self._started[row], self._slow_started[row] = started[old], slow_started[old]
             self._reasons[row], self._refused[row] = reasons[old], refused[old]
         self._outcomes = [
-            replace(outcome, row=rows[outcome.row]) for outcome in outcomes if outcome.row in rows
+            outcome._replace(row=rows[outcome.row]) for outcome in outcomes if outcome.row in rows
         ]
 
     def decode_with(self, decoder: Decoder) -> None:
