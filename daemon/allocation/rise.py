@@ -42,14 +42,11 @@ def risen(rise: Rise, curves: Curves, level: Ints, counted: Floats, may: Bools, 
         circuits: the circuits.
     """
     goal = _goal(curves, level, counted, may, circuits, rise.room_w)
-    rises = goal > level
-    those = np.flatnonzero(rises)
+    those = np.flatnonzero(goal > level)
     rise_w = np.maximum(curves.some_at(those, goal.take(those)) - counted.take(those), 0.0)
     if float(rise_w.sum()) <= rise.now_w:
         return goal
-    at_once = np.zeros(len(level), dtype=np.bool_)
-    at_once[those] = rise_w <= rise.at_once_w
-    climb = Climb.of(curves, level, counted, rises, upto=goal, at_once=at_once)
+    climb = Climb.towards(curves, level, counted, goal, those, rise_w <= rise.at_once_w)
     return climb.fitting(rise.now_w).after(level)
 
 
@@ -58,6 +55,8 @@ def _goal(
 ) -> Ints:
     """Where the loads are to be once the ramp has let them."""
     climb = Climb.of(curves, level, counted, may)
+    if not climb.any_fits(room_w):
+        return level
     if _all_within(circuits, curves, counted, may):
         steps = climb.affordable(room_w)
     else:

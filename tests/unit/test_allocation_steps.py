@@ -121,14 +121,8 @@ def test_a_load_that_draws_more_than_ordered_takes_less_room_to_rise() -> None:
 def test_a_load_that_goes_to_its_level_at_once_takes_one_step() -> None:
     loads = loads_of(MINER, MINER)
     low, to = np.array([1, 0]), np.array([3, 3])
-    climb = Climb.of(
-        curves_of(loads),
-        low,
-        loads.watts[[0, 1], low],
-        every(loads),
-        upto=to,
-        at_once=np.array([True, False]),
-    )
+    counted, at_once = loads.watts[[0, 1], low], np.array([True, False])
+    climb = Climb.towards(curves_of(loads), low, counted, to, np.arange(2), at_once)
     steps = climb.steps()
     by_load = {load: steps.to[steps.load == load].tolist() for load in (0, 1)}
     assert by_load == {0: [3], 1: [1, 2, 3]}
