@@ -117,7 +117,7 @@ class Controller:
         self.excluded = self.excluded_until > now.wall_s
         snapshot = self._table.freeze(now.monotonic_s)
         self.dispatcher.take(snapshot.outcomes)
-        seen = self.metering.loads(snapshot, self._expected_w(now))
+        seen = self.metering.loads(snapshot, lambda: self._expected_w(now))
         look = self._seen(snapshot, seen, now)
         self.metering.joining.look(look.counted_w, self.memory.level != UNKNOWN)
         in_flight_s = now.monotonic_s - self.dispatcher.last_sent_s

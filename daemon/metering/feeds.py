@@ -6,6 +6,7 @@ own reading is far from what their operating point draws, by as much as the PDU 
 out, all share the difference.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -122,7 +123,7 @@ class FeedWatch:
         own_w: Floats,
         pdu_w: Floats,
         other_w: Floats,
-        expected_w: Floats,
+        expected: Callable[[], Floats],
         nameplate_w: Floats,
         now_s: float,
     ) -> FedPower:
@@ -132,8 +133,8 @@ class FeedWatch:
             own_w: (loads,) their own readings; NaN = none.
             pdu_w: (PDUs,) totals; NaN = none.
             other_w: what else hangs on PDUs, by `Feeds.other_rows`; NaN = not measured.
-            expected_w: (loads,) what each draws at its operating point by its profile; NaN = not known, as
-                shortly after an order.
+            expected: gives (loads,) what each draws at its operating point by its profile; NaN = not known,
+                as shortly after an order.
             nameplate_w: (loads,) what each draws about, for those that show nothing and are not known either.
             now_s: monotonic.
         """
@@ -142,7 +143,7 @@ class FeedWatch:
         if not len(feeds) or not np.count_nonzero(np.isfinite(pdu_w)):
             self.difference_w = np.zeros(len(feeds))
             return FedPower(corrected_w, (self.factor != 1.0) & ~np.isnan(corrected_w))
-        for_loads_w = pdu_w
+        for_loads_w, expected_w = pdu_w, expected()
         if len(feeds.other_rows):
             for_loads_w = pdu_w - np.bincount(feeds.other_pdu, weights=other_w, minlength=len(feeds))
         unread = np.isnan(corrected_w)

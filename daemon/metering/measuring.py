@@ -1,11 +1,12 @@
 """What a site draws, cycle by cycle: its loads, its meters, and what nobody controls."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
 
-from daemon.allocation.loads import Bools, Loads
+from daemon.allocation.loads import Bools, Ints, Loads
 from daemon.metering.cover import Cover, CoverWatch
 from daemon.metering.disagreement import Disagreement
 from daemon.metering.feeds import FeedWatch
@@ -20,6 +21,7 @@ from daemon.metering.residual import Residual
 from daemon.metering.site_power import SiteKnowledge, SitePower, measure_site
 from daemon.table import Snapshot
 from daemon.table.carrying import BEGINS, Heirs, among, carry
+from daemon.table.rows import neighbours
 from daemon.table.table import Floats
 from drivers.quantity import COLUMN, Quantity
 
@@ -98,6 +100,7 @@ class Metering:
         """By how much the devices' own figures exceed the meter's; 0 = they do not."""
         self._excess_s: float | None = None
         self._loads = loads
+        self._rows = neighbours(loads.rows)
         self._believable = _believable(instruments)
         self._cover = CoverWatch(instruments.feeds, instruments.circuit_meters, loads.nameplate_w)
         self.drawn_w = 0.0
@@ -164,19 +167,20 @@ class Metering:
         """What nobody controls, besides the cooling; `None` = not known."""
         return self.residual.uncontrolled_w
 
-    def loads(self, snapshot: Snapshot, expected_w: Floats) -> LoadPower:
+    def loads(self, snapshot: Snapshot, expected_w: Callable[[], Floats]) -> LoadPower:
         """What the loads draw.
 
         Args:
             snapshot: of this cycle.
-            expected_w: (loads,) what each draws at its operating point by its profile; NaN = not known.
+            expected_w: gives (loads,) what each draws at its operating point by its profile, NaN = not
+                known; asked for only where PDUs are to be compared with that.
         """
         said_w = snapshot.fresh(Quantity.POWER)
         sampled_s = snapshot.monotonic_s - snapshot.age_s
         power_w = self._believable.sane(said_w)
         self.nonsense.take(said_w, power_w, sampled_s)
         self._power_w = power_w
-        feeds, rows = self.instruments.feeds, self._loads.rows
+        feeds, rows = self.instruments.feeds, self._rows
         own_w = power_w[rows]
         fed = self.feeds.look(
             own_w,
@@ -187,14 +191,15 @@ class Metering:
             snapshot.monotonic_s,
         )
         setpoint_w = snapshot.fresh(Quantity.SETPOINT)[rows]
-        own_s, read = sampled_s[rows], np.isfinite(own_w)
-        if np.count_nonzero(read) < len(read):
-            own_s = np.where(read, own_s, feeds.of_loads(sampled_s[feeds.rows], -np.inf))
+        own_s, unread = sampled_s[rows], (~np.isfinite(own_w)).nonzero()[0]
+        if len(unread):
+            own_s = own_s.copy()
+            own_s[unread] = feeds.of_loads(sampled_s[feeds.rows], -np.inf).take(unread)
         return LoadPower(
             measured_w=fed.power_w,
             sampled_s=own_s,
             by_pdu=fed.by_pdu,
-            setpoint_w=np.where(setpoint_w >= 0, setpoint_w, np.nan),
+            setpoint_w=_not_below_zero(setpoint_w),
         )
 
     def site(self, snapshot: Snapshot, power: LoadPower, counted_w: Floats, in_flight_s: float) -> SitePower:
@@ -212,15 +217,18 @@ class Metering:
         self._cooling_w = np.where(cooled, fresh_cooling_w, self._cooling_w)
         self._cooling_s = np.where(cooled, now_s - snapshot.age_s[self._cooling_rows], self._cooling_s)
         self._sum_cooling()
-        measured = np.isfinite(measured_w)
-        known_w = np.where(measured, measured_w, counted_w)
-        self.drawn_w = last_w = seen_w = float(known_w.sum())
-        if np.count_nonzero(measured) == len(measured):
-            self._last_w = measured_w
+        # Mostly a few of all.
+        unmeasured = (~np.isfinite(measured_w)).nonzero()[0]
+        if len(unmeasured):
+            before_w, count_w = self._last_w.take(unmeasured), counted_w.take(unmeasured)
+            known_w = _with(measured_w, unmeasured, count_w)
+            self._last_w = _with(measured_w, unmeasured, before_w)
+            last_w = float(_with(measured_w, unmeasured, _or(before_w, count_w)).sum())
+            seen_w = float(_with(measured_w, unmeasured, 0.0).sum())
+            self.drawn_w = float(known_w.sum())
         else:
-            self._last_w = np.where(measured, measured_w, self._last_w)
-            last_w = float(np.where(np.isfinite(self._last_w), self._last_w, counted_w).sum())
-            seen_w = float(np.where(measured, measured_w, 0.0).sum())
+            known_w = self._last_w = measured_w
+            self.drawn_w = last_w = seen_w = float(measured_w.sum())
         around = Surroundings(
             devices_w=last_w + self.cooling_w,
             measured_w=seen_w + float(np.where(cooled, fresh_cooling_w, 0.0).sum()),
@@ -337,6 +345,23 @@ def _believable(instruments: Instruments) -> Believable:
     believable.lowest_w[rows] = -np.inf
     believable.highest_w[rows] = np.inf
     return believable
+
+
+def _with(column: Floats, those: Ints, values: Floats | float) -> Floats:
+    """The column with other values in some places."""
+    column = column.copy()
+    column[those] = values
+    return column
+
+
+def _or(values: Floats, others: Floats) -> Floats:
+    """The values, the others where there are none."""
+    return np.where(np.isnan(values), others, values)
+
+
+def _not_below_zero(values: Floats) -> Floats:
+    below = (values < 0).nonzero()[0]
+    return _with(values, below, np.nan) if len(below) else values
 
 
 def _says_more(now: Reading, before: Reading) -> bool:

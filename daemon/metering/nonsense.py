@@ -34,7 +34,9 @@ class Believable:
     def sane(self, power_w: Floats) -> Floats:
         """NaN for what cannot be; a zero that is a little below zero is zero."""
         can_be = (power_w >= self.lowest_w) & (power_w <= self.highest_w)
-        return np.where(can_be, np.maximum(power_w, 0.0), np.nan)
+        sane_w: Floats = np.maximum(power_w, 0.0)
+        sane_w[(~can_be).nonzero()[0]] = np.nan
+        return sane_w
 
 
 class NonsenseCounter:

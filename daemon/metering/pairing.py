@@ -32,9 +32,7 @@ class Drawn:
 
     def since_s(self) -> float:
         """Every device that is measured was sampled at that time or later; inf = none is measured."""
-        loads_s = self.load_s.min(initial=_NOT_MEASURED_S, where=np.isfinite(self.load_w))
-        cooling_s = self.cooling_s.min(initial=_NOT_MEASURED_S, where=np.isfinite(self.cooling_w))
-        return float(min(loads_s, cooling_s))
+        return min(_earliest_s(self.load_w, self.load_s), _earliest_s(self.cooling_w, self.cooling_s))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,20 +98,33 @@ def _pair(waiting: _Waiting, now: Drawn) -> Pair:
     if then is now:
         return Pair(reading, then.known_w, 0.0, waiting.dt_s, waiting.in_flight_s)
     at_s = reading.sampled_s
-    loads_w = _change_w(then.load_w, then.load_s, now.load_w, now.load_s, at_s)
-    cooling_w = _change_w(then.cooling_w, then.cooling_s, now.cooling_w, now.cooling_s, at_s)
-    straddles = (then.load_s < at_s) & np.isfinite(then.load_w) & np.isfinite(now.load_w)
-    apart_w = abs(float((now.load_w - then.load_w).sum(where=straddles)))
+    change_w = now.load_w - then.load_w
+    loads_w = _gone_w(change_w, then.load_s, now.load_s, at_s)
+    cooling_w = _gone_w(now.cooling_w - then.cooling_w, then.cooling_s, now.cooling_s, at_s)
+    straddles = (then.load_s < at_s) & np.isfinite(change_w)
+    apart_w = abs(float(change_w.sum(where=straddles)))
     known_w = then.known_w + float(loads_w.sum()) + float(cooling_w.sum())
     return Pair(reading, known_w, apart_w, waiting.dt_s, waiting.in_flight_s)
 
 
-def _change_w(then_w: Floats, then_s: Floats, now_w: Floats, now_s: Floats, at_s: float) -> Floats:
-    """(devices,): how far each had gone by a time from its sample before towards the one after."""
-    again = (np.isfinite(then_w) & np.isfinite(now_w) & (now_s > then_s)).nonzero()[0]
-    moved_w = np.zeros(len(then_w))
-    if len(again):
-        since_s, before_w = then_s.take(again), then_w.take(again)
-        share = (at_s - since_s) / (now_s.take(again) - since_s)
-        moved_w[again] = np.minimum(np.maximum(share, 0.0), 1.0) * (now_w.take(again) - before_w)
-    return moved_w
+def _earliest_s(watts: Floats, sampled_s: Floats) -> float:
+    """When the first of what is measured was sampled; inf = nothing is."""
+    # A minimum under a mask takes many times as long.
+    return float(np.where(np.isfinite(watts), sampled_s, _NOT_MEASURED_S).min(initial=_NOT_MEASURED_S))
+
+
+def _gone_w(change_w: Floats, then_s: Floats, now_s: Floats, at_s: float) -> Floats:
+    """(devices,): how far each had gone by a time from its sample before towards the one after.
+
+    Args:
+        change_w: from the one to the other; NaN = not known.
+        then_s: when that before was taken, monotonic.
+        now_s: when that after was.
+        at_s: the time.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = (at_s - then_s) / (now_s - then_s)
+        gone_w: Floats = np.minimum(np.maximum(share, 0.0), 1.0) * change_w
+    # Most were sampled again: it is the others that are looked for.
+    gone_w[(~(np.isfinite(change_w) & (now_s > then_s))).nonzero()[0]] = 0.0
+    return gone_w

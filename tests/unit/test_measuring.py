@@ -77,7 +77,7 @@ class Bench:
             if row not in self.silent:
                 self.table.sampled(row, each, self.now_s - 0.5)
         snapshot = replace(self.table.freeze(self.now_s), complete=True)
-        power = self.loads_power = self.metering.loads(snapshot, np.full(2, 3_500.0))
+        power = self.loads_power = self.metering.loads(snapshot, lambda: np.full(2, 3_500.0))
         return self.metering.site(snapshot, power, np.array(self.counted_w), self.in_flight_s)
 
     def run(self, seconds: int) -> SitePower:
@@ -162,7 +162,7 @@ def test_nothing_is_learned_while_not_every_device_was_seen() -> None:
     bench.now_s += 1.0
     bench.table.sampled(METER, {Quantity.POWER: 8_000.0}, bench.now_s)
     snapshot = bench.table.freeze(bench.now_s)
-    power = bench.metering.loads(snapshot, np.full(2, NAN))
+    power = bench.metering.loads(snapshot, lambda: np.full(2, NAN))
     site = bench.metering.site(snapshot, power, np.full(2, 3_500.0), 99.0)
     assert site.source is PowerSource.METER
     assert bench.metering.uncontrolled_w is None
@@ -264,7 +264,7 @@ def test_a_set_point_below_zero_is_none() -> None:
     values: dict[Quantity, float | None] = {Quantity.POWER: 100.0, Quantity.SETPOINT: -1.0}
     bench.table.sampled(FIRST, values, bench.now_s)
     bench.table.sampled(SECOND, {**values, Quantity.SETPOINT: 0.0}, bench.now_s)
-    power = bench.metering.loads(bench.table.freeze(bench.now_s + 0.1), np.full(2, NAN))
+    power = bench.metering.loads(bench.table.freeze(bench.now_s + 0.1), lambda: np.full(2, NAN))
     assert np.isnan(power.setpoint_w[0])
     assert power.setpoint_w[1] == 0.0
 

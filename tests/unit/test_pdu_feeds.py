@@ -46,7 +46,7 @@ class Rack:
             self.true_w * self.factor,
             totals * self.pdu_error,
             np.array(self.others_w),
-            self.level_w,
+            lambda: self.level_w,
             np.where(np.isfinite(self.level_w), self.level_w, FULL_W),
             self.now_s,
         )
@@ -233,7 +233,7 @@ def test_a_site_without_pdus_believes_its_loads() -> None:
     none = np.array([], dtype=np.int64)
     watch = FeedWatch(Feeds(none, np.array([-1, -1]), none, none))
     own_w = np.array([100.0, NAN])
-    fed = watch.look(own_w, np.array([]), np.array([]), own_w, own_w, 1.0)
+    fed = watch.look(own_w, np.array([]), np.array([]), lambda: own_w, own_w, 1.0)
     assert fed.power_w[0] == 100.0
     assert np.isnan(fed.power_w[1])
     assert not fed.by_pdu.any()
