@@ -207,7 +207,8 @@ class Controller:
             self.memory = ordered(self.memory, plan.level, look.measured_w, look.counted_w, look.now_s)
         silenced = self.excluded | self.outlets.off if self.outlets.any else self.excluded
         self.dispatcher.remind(self.memory, setpoint_w, silenced, look.now_s)
-        self.dispatcher.feed_timers(self.memory, self._failsafe_shares_w(), silenced, look.now_s)
+        if self.dispatcher.has_timers:
+            self.dispatcher.feed_timers(self.memory, self._failsafe_shares_w(), silenced, look.now_s)
         return orders
 
     def _failsafe_shares_w(self) -> Floats:

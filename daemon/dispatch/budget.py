@@ -3,7 +3,7 @@
 import numpy as np
 
 from daemon.allocation.loads import Bools, Ints
-from daemon.table.carrying import Origin, carry
+from daemon.table.carrying import Origin, among, carry
 from daemon.table.table import Floats
 
 _DAY_S = 86_400.0
@@ -20,34 +20,44 @@ class WriteBudget:
 
     def __init__(self, per_day: Floats) -> None:
         """`per_day`: (loads,); inf = any number."""
-        self._bounded = np.isfinite(per_day)
-        self._any = bool(self._bounded.any())
-        rate = np.where(self._bounded, per_day, 0.0)
+        bounded = np.isfinite(per_day)
+        self._those = bounded.nonzero()[0]
+        """Loads whose writes are counted: mostly a few of all. The columns are of these."""
+        self._place = np.where(bounded, bounded.cumsum() - 1, -1)
+        """(loads,): where each is among them; −1 = it bears any number."""
+        rate = per_day[self._those]
         self._rate_per_s = rate / _DAY_S
         self._most = np.maximum(_AT_ONCE * rate, _FEWEST)
         self._left = self._most.copy()
         self._counted_s: float | None = None
         self._none = np.zeros(len(per_day), dtype=np.bool_)
+        self._none.setflags(write=False)
 
     def take_over(self, before: "WriteBudget", origin: Origin) -> None:
         """Go on with what those who were there already have left."""
-        carry(before, self, ("_left",), origin)
+        carry(before, self, ("_left",), among(origin, self._those, before._those))  # noqa: SLF001  of the same class
         np.minimum(self._left, self._most, out=self._left)
         self._counted_s = before._counted_s  # noqa: SLF001  of the same class
 
     def spent(self, now_s: float) -> Bools:
-        """(loads,): those that are written to only to shed."""
-        if not self._any:
+        """(loads,): those that are written to only to shed. Not to be written to."""
+        if not len(self._those):
             return self._none
         self._refill(now_s)
-        spent: Bools = self._bounded & (self._left < 1.0)
+        out = self._left < 1.0
+        if not np.count_nonzero(out):
+            return self._none
+        spent = np.zeros(len(self._place), dtype=np.bool_)
+        spent[self._those] = out
         return spent
 
     def spend(self, those: Ints, now_s: float) -> None:
         """One write to each of these."""
-        if self._any:
+        if len(self._those):
             self._refill(now_s)
-            self._left[those] = np.maximum(self._left[those] - 1.0, 0.0)
+            places = self._place.take(those)
+            places = places[places >= 0]
+            self._left[places] = np.maximum(self._left[places] - 1.0, 0.0)
 
     def _refill(self, now_s: float) -> None:
         if now_s == self._counted_s:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from daemon.allocation.loads import Bools, Ints, Loads, of_each
+from daemon.allocation.loads import Bools, Ints, Loads
 from daemon.allocation.memory import LoadMemory
 from daemon.dispatch.budget import WriteBudget
+from daemon.dispatch.read_back import ReadBacks
 from daemon.dispatch.reversion import ReversionTimers
 from daemon.table.carrying import Origin, carry
 from daemon.table.table import Floats, WriteOutcome
@@ -19,8 +20,6 @@ _ASTRAY = 4
 """Of the pauses, the longest before an order that did not arrive, or that the device says it does not hold.
 Only one that has its order and draws what it likes is left alone for longer: to say it again changes
 nothing, and what changes about the device shows in its read-back."""
-_READ_BACK_W = 30.0
-"""A read-back may differ from the order by the device's own rounding."""
 _FRESH_READ_S = 5.0
 """A read-back is compared only so long after the write."""
 
@@ -72,6 +71,7 @@ class Dispatcher:
         self._loads = loads
         self._sleeps = sleeps
         self._fleet = fleet
+        self._read_backs = ReadBacks(loads, sleeps)
         self._index = {int(row): index for index, row in enumerate(loads.rows)}
         self._sent_s = np.full(count, -np.inf)
         self._last_sent_s = -np.inf
@@ -96,6 +96,11 @@ class Dispatcher:
         self._last_sent_s, self.writes = before.last_sent_s, before.writes
 
     @property
+    def has_timers(self) -> bool:
+        """Whether there are reversion timers to feed."""
+        return self._timers.any
+
+    @property
     def last_sent_s(self) -> float:
         """When the newest order went out, monotonic; −inf = never."""
         return self._last_sent_s
@@ -107,12 +112,14 @@ class Dispatcher:
 
     def take(self, outcomes: Iterable[WriteOutcome]) -> None:
         """Note how writes ended."""
+        timed = self._timers.any
         for outcome in outcomes:
             index = self._index.get(outcome.row)
             if index is not None:
                 arrived = outcome.result is WriteResult.ACKNOWLEDGED
                 self._unwritten[index] = not arrived
-                self._timers.wrote(index, outcome.started_s, arrived=arrived)
+                if timed:
+                    self._timers.wrote(index, outcome.started_s, arrived=arrived)
                 self._calm = None
 
     def order(self, before: Ints, after: Ints, now_s: float) -> int:
@@ -146,14 +153,15 @@ class Dispatcher:
             return 0
         settled = ~memory.in_window(self._loads, now_s)
         readable = now_s - self._sent_s > _FRESH_READ_S
-        differs = self._differs(memory, setpoint_w) & readable
+        differs = self._read_backs.differ(memory.level, setpoint_w) & readable
         wrong = self._unwritten | (~memory.obeys & settled) | differs
         self._begin_anew(memory, setpoint_w, differs, readable, now_s)
         due = self._due((ours & wrong & ~excluded).nonzero()[0], memory, setpoint_w, differs, now_s)
         self._send(due, memory.level, now_s)
         self._tries[due] += 1
         right = ~wrong & settled & readable
-        self._tries[right] = 0
+        tried = self._tries.nonzero()[0]
+        self._tries[tried[right.take(tried)]] = 0
         self._calm = _Calm(memory, setpoint_w) if np.count_nonzero(right) == len(right) else None
         return len(due)
 
@@ -179,7 +187,7 @@ class Dispatcher:
             excluded: loads that are not to be written to.
             now_s: monotonic.
         """
-        if not self._timers.any:
+        if not self.has_timers:
             return
         due = self._timers.due(now_s, ~excluded & (memory.level >= 0))
         if len(due):
@@ -200,21 +208,12 @@ class Dispatcher:
     ) -> None:
         """Who drifts now, or is back, is told at once however often it was told in vain before."""
         missing = memory.missing(self._loads, now_s)
-        anew = (differs & ~self._differed) | (self._gone & ~missing)
+        anew = ((differs & ~self._differed) | (self._gone & ~missing)).nonzero()[0]
         self._tries[anew] = 0
         self._timers.hasten(anew)
-        self._differed = np.where(readable & np.isfinite(setpoint_w), differs, self._differed)
+        shown = readable & np.isfinite(setpoint_w)
+        self._differed = (shown & differs) | (~shown & self._differed)
         self._gone = missing
-
-    def _differs(self, memory: LoadMemory, setpoint_w: Floats) -> Bools:
-        """Loads that say they hold another set-point than they were sent."""
-        level = np.maximum(memory.level, 0)
-        wanted_w = np.where(self._sleeps & (level == 0), 0.0, of_each(self._loads.watts, level))
-        unlimited = level == self._loads.top
-        higher = setpoint_w > wanted_w + _READ_BACK_W
-        lower = setpoint_w < wanted_w - _READ_BACK_W
-        differs: Bools = np.isfinite(setpoint_w) & (lower | (higher & ~unlimited))
-        return differs
 
     def _send(self, those: Ints, level: Ints, now_s: float) -> None:
         if not len(those):

@@ -68,9 +68,9 @@ class ReversionTimers:
         self._held_s[due] = np.where(np.isinf(self._held_s[due]), now_s, self._held_s[due])
         return self._those[due]
 
-    def hasten(self, those: Bools) -> None:
-        """Feed these, (loads,), at the next look: they may have forgotten what they were armed with."""
-        mine = those[self._those]
+    def hasten(self, those: Ints) -> None:
+        """Feed these at the next look: they may have forgotten what they were armed with."""
+        mine = [at for load in those.tolist() if (at := self._at.get(load)) is not None]
         self._fed_s[mine] = self._held_s[mine] = -np.inf
 
     def arm(self, those: Ints, shares_w: Floats) -> None:
