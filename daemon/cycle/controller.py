@@ -195,10 +195,14 @@ class Controller:
     def _output(self, snapshot: Snapshot) -> Floats:
         """(loads,): TH/s or GPUs at work; NaN = not known."""
         loads = self.layout.loads
+        kinds = ((loads.hashes, Quantity.HASHRATE), (loads.gpus, Quantity.GPU_ACTIVE))
+        for index, quantity in kinds:
+            if len(index) == len(loads):
+                return snapshot.fresh(quantity).take(loads.rows)
         output = np.full(len(loads), np.nan)
-        for index, quantity in ((loads.hashes, Quantity.HASHRATE), (loads.gpus, Quantity.GPU_ACTIVE)):
+        for index, quantity in kinds:
             if len(index):
-                output[index] = snapshot.fresh(quantity)[loads.rows[index]]
+                output[index] = snapshot.fresh(quantity).take(loads.rows.take(index))
         return output
 
     def _order(self, plan: Plan, look: Look, setpoint_w: Floats) -> int:

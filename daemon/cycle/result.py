@@ -55,10 +55,13 @@ class Census:
         """After the orders of a cycle: `memory` has them, `look` is from before."""
         loads = look.loads
         lowest, full = memory.level == 0, memory.level == loads.top
-        unknown = 0 if memory.all_known else int(np.count_nonzero(memory.level == UNKNOWN))
         sleeping, running = int(np.count_nonzero(lowest)), int(np.count_nonzero(full & ~lowest))
-        sheddable = memory.obeys & (memory.level != UNKNOWN) & ~excluded
-        least_w = np.where(sheddable, memory.learned_w[:, 0], look.counted_w)
+        stays, unknown = ~memory.obeys | excluded, 0
+        if not memory.all_known:
+            not_seen = memory.level == UNKNOWN
+            stays, unknown = stays | not_seen, int(np.count_nonzero(not_seen))
+        least_w, those = memory.learned_w[:, 0].copy(), stays.nonzero()[0]
+        least_w[those] = look.counted_w.take(those)
         return cls(
             level=(sleeping, len(loads) - unknown - sleeping - running, running),
             least_w=float(least_w.sum()),
