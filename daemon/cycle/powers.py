@@ -13,12 +13,12 @@ from daemon.table.table import Floats
 _OTHER = "other"
 
 
-def load_powers_w(controller: Controller, result: CycleResult) -> Floats:
-    """(loads,): as measured; where that is not known, as it counts for the limit."""
+def load_powers_w(controller: Controller, result: CycleResult) -> tuple[Look, Floats]:
+    """The loads as the cycle left them, and (loads,) as measured, as it counts where that is not known."""
     loads, memory = controller.layout.loads, controller.memory
     look = Look(memory, loads, result.loads_power.measured_w, result.moment.monotonic_s)
     watts: Floats = np.where(np.isfinite(look.measured_w), look.measured_w, look.counted_w)
-    return watts
+    return look, watts
 
 
 def powers(controller: Controller, circuits: Sequence[Circuit]) -> Powers:
@@ -26,7 +26,7 @@ def powers(controller: Controller, circuits: Sequence[Circuit]) -> Powers:
     result, layout = controller.last, controller.layout
     if result is None:
         return Powers()
-    watts = load_powers_w(controller, result)
+    _, watts = load_powers_w(controller, result)
     # Who hangs on none has index −1.
     own_w = np.bincount(layout.loads.circuit + 1, watts, minlength=len(circuits) + 1)[1:]
     sums_w = dict.fromkeys((circuit.id for circuit in circuits), 0.0)

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from daemon import __version__
-from daemon.allocation.counting import Look
 from daemon.allocation.memory import UNKNOWN
 from daemon.commands.orders import Hold
 from daemon.cycle.controller import Controller, CycleResult
+from daemon.cycle.powers import load_powers_w
 from daemon.metering.measuring import PowerOrigin
 from daemon.table import Snapshot
 from daemon.timestamps import format_utc
@@ -130,9 +130,8 @@ def device_objects(controller: Controller, result: CycleResult) -> list[dict[str
 def _powers(controller: Controller, result: CycleResult) -> dict[int, dict[str, Any]]:
     """By row: what a load counts at or a meter shows, where that is from, what is held against it."""
     loads, memory, metering = controller.layout.loads, controller.memory, controller.metering
-    look = Look(memory, loads, result.loads_power.measured_w, result.moment.monotonic_s)
+    look, watts = load_powers_w(controller, result)
     learned = (memory.level != UNKNOWN) & memory.obeys & ~look.missing
-    watts = np.where(np.isfinite(look.measured_w), look.measured_w, look.counted_w)
     powers: dict[int, dict[str, Any]] = {
         int(row): {"watts": whole(float(drawn_w)), "source": origin.value, "doubt": None}
         for row, drawn_w, origin in zip(loads.rows, watts, result.loads_power.origins(learned), strict=True)
