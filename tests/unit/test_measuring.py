@@ -115,6 +115,18 @@ def test_a_load_that_is_not_measured_is_taken_as_it_counts() -> None:
     assert bench.metering.uncontrolled_w == pytest.approx(700.0, abs=2.0)
 
 
+def test_the_meter_is_judged_beside_what_a_silent_load_was_last_seen_to_draw() -> None:
+    bench = Bench()
+    bench.watts |= {FIRST: 100.0, PDU: 3_600.0}
+    bench.run(120)
+    # It counts at what it may draw at any moment; that the meter does not show it is no jump.
+    bench.silent = {FIRST, PDU}
+    for _ in range(30):
+        power = bench.look()
+        assert power.trusted
+        assert not power.unsure
+
+
 def test_cooling_that_is_silent_counts_as_it_was() -> None:
     bench = known()
     bench.silent = {COOLING}

@@ -55,6 +55,13 @@ def test_a_budget_runs_out_and_fills_up_again_to_what_may_be_saved_up() -> None:
     assert budget.spent(1e6).tolist() == [True, False]
 
 
+def test_who_bears_any_number_of_writes_uses_up_nobody_elses() -> None:
+    budget = WriteBudget(np.array([INF, 96.0, INF, 96.0]))
+    for _ in range(20):
+        budget.spend(np.array([0, 1, 2]), 0.0)
+    assert budget.spent(0.0).tolist() == [False, True, False, False]
+
+
 def test_a_load_whose_writes_are_used_up_is_not_raised_and_yet_shed() -> None:
     post = WornPost(MINER, MINER, per_day=(10.0, INF))
     for level in (3, 4, 3, 4):
