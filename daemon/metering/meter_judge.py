@@ -57,6 +57,11 @@ class MeterRecord:
         standstill = replace(self.standstill, baseline_w=None, away_s=None)
         return replace(self, jump=JumpWatch(), standstill=standstill, finding=Finding.EXPLAINED)
 
+    def repeats_frozen(self, reading: Reading) -> bool:
+        """Whether a meter that is said to be frozen shows its figure again: that teaches nothing."""
+        before = self.reading
+        return self.doubt is Doubt.FROZEN and before is not None and reading.power_w == before.power_w
+
     @property
     def trusted(self) -> bool:
         """Whether the loop may be closed on its power."""
@@ -87,7 +92,10 @@ def judged(
     shown, standstill, jump = before, record.standstill, record.jump
     if reading.is_newer(before):
         shown, standstill = reading, standstill.read(before, reading)
-        jump = jump if beyond else jump.read(before, reading, around)
+        if record.repeats_frozen(reading):
+            jump = replace(jump, change=None)
+        elif not beyond:
+            jump = jump.read(before, reading, around)
     standstill = standstill.compared(reading, around, resolution, now_s)
     change = jump.change
     jump, finding = jump.looked(reading, around, resolution, now_s)

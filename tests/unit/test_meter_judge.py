@@ -201,6 +201,20 @@ def test_a_frozen_meter_that_moves_again_is_trusted_after_a_minute_of_good_readi
     assert all(trusted[60:])
 
 
+def test_devices_that_leave_a_frozen_figure_slowly_teach_nothing_of_the_rest() -> None:
+    bench = settled()
+    bench.frozen = True
+    for _ in range(150):
+        bench.devices_w -= 1_500.0
+        bench.look()
+    bench.devices_w -= 200_000.0
+    bench.run(60)
+    assert bench.doubt is Doubt.FROZEN
+    bench.frozen = False
+    trusted = [record.trusted for record in bench.run(90)]
+    assert trusted.index(True) == RECOVERY_S
+
+
 def test_one_more_bad_reading_begins_the_minute_anew() -> None:
     bench = settled()
     bench.energy_wh -= 100_000
