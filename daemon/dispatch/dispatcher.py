@@ -45,10 +45,14 @@ class _Calm:
 
     memory: LoadMemory
     setpoint_w: Floats
+    until_s: float
+    """Monotonic: from then on somebody is missing who was not, if nothing else is seen."""
 
-    def still(self, memory: LoadMemory, setpoint_w: Floats) -> bool:
+    def still(self, memory: LoadMemory, setpoint_w: Floats, now_s: float) -> bool:
         """Whether nothing else has been seen since: all that was right has stayed so."""
-        return memory is self.memory and np.array_equal(setpoint_w, self.setpoint_w, equal_nan=True)
+        if memory is not self.memory or now_s > self.until_s:
+            return False
+        return np.array_equal(setpoint_w, self.setpoint_w, equal_nan=True)
 
 
 class Dispatcher:
@@ -145,7 +149,7 @@ class Dispatcher:
             now_s: monotonic.
         """
         calm = self._calm
-        if calm is not None and calm.still(memory, setpoint_w):
+        if calm is not None and calm.still(memory, setpoint_w, now_s):
             return 0
         # A limit that a load was found with at the start is held like one of our own.
         ours = np.isfinite(memory.ordered_s) | ((memory.level >= 0) & (memory.level < self._loads.top))
@@ -162,7 +166,11 @@ class Dispatcher:
         right = ~wrong & settled & readable
         tried = self._tries.nonzero()[0]
         self._tries[tried[right.take(tried)]] = 0
-        self._calm = _Calm(memory, setpoint_w) if np.count_nonzero(right) == len(right) else None
+        if np.count_nonzero(right) == len(right):
+            until_s = (memory.seen_s + self._loads.blip_s).min(initial=np.inf, where=~self._gone)
+            self._calm = _Calm(memory, setpoint_w, float(until_s))
+        else:
+            self._calm = None
         return len(due)
 
     def _due(self, those: Ints, memory: LoadMemory, setpoint_w: Floats, differs: Bools, now_s: float) -> Ints:

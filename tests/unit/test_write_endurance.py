@@ -177,6 +177,16 @@ def test_who_comes_back_or_drifts_is_armed_anew_at_once() -> None:
     assert fed(post, 5) == [1]
 
 
+def test_who_comes_back_is_armed_anew_though_all_was_well_and_everybody_was_away() -> None:
+    post = WornPost(MINER, after_s=(900.0,))
+    post.order(2)
+    assert fed(post, 1) == [1]
+    post.run(120, 2450.0)
+    post.run(60, float("nan"))
+    post.run(1, 2450.0)
+    assert fed(post, 5) == [1]
+
+
 def test_what_feeds_a_timer_is_not_there_to_be_spent(tmp_path: Path) -> None:
     config = load_config(write_site(tmp_path, GOOD), {})
     reverting = load_profile("sim-miner-t21-reverting")
