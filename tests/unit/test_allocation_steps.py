@@ -129,6 +129,13 @@ def test_a_load_that_goes_to_its_level_at_once_takes_one_step() -> None:
     assert steps.after(low).tolist() == [3, 3]
 
 
+def test_at_once_too_it_takes_less_room_if_it_draws_more_than_ordered() -> None:
+    loads = loads_of(MINER)
+    now, to = np.array([1]), np.array([3])
+    climb = Climb.towards(curves_of(loads), now, np.array([2000.0]), to, np.arange(1), YES)
+    assert climb.steps().watts.tolist() == [1150]
+
+
 LEARNED = (30.0, 1750.0, 2450.0, 2884.0, 3180.0, 3500.0)
 POINTS = (30.0, 0.0), (1750.0, 0.575), (2450.0, 0.76), (2800.0, 0.845), (3150.0, 0.925), (3500.0, 1.0)
 
