@@ -15,7 +15,8 @@ from daemon.cycle.result import Census, CycleResult
 from daemon.dispatch import Dispatcher
 from daemon.dispatch.outlets import Outlets
 from daemon.dispatch.reversion import shares_w
-from daemon.metering.measuring import LoadPower, Metering
+from daemon.metering.load_power import LoadPower
+from daemon.metering.measuring import Metering
 from daemon.metering.site_power import SitePower
 from daemon.table import SiteTable, Snapshot
 from daemon.table.carrying import Heirs, carried

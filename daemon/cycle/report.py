@@ -11,7 +11,7 @@ from daemon.allocation.memory import UNKNOWN
 from daemon.commands.orders import Hold
 from daemon.cycle.controller import Controller, CycleResult
 from daemon.cycle.powers import load_powers_w
-from daemon.metering.measuring import PowerOrigin
+from daemon.metering.load_power import PowerOrigin
 from daemon.table import Snapshot
 from daemon.timestamps import format_utc
 from drivers.quantity import QUANTITIES, Quantity

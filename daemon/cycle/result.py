@@ -9,7 +9,7 @@ from daemon.allocation.loads import Bools
 from daemon.allocation.memory import UNKNOWN, LoadMemory
 from daemon.allocation.situation import Plan
 from daemon.authority.machine import Moment, Verdict
-from daemon.metering.measuring import LoadPower
+from daemon.metering.load_power import LoadPower
 from daemon.metering.site_power import SitePower
 from daemon.table import Snapshot
 

@@ -1,18 +1,18 @@
 """What a site draws, cycle by cycle: its loads, its meters, and what nobody controls."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 
 import numpy as np
 
-from daemon.allocation.loads import Bools, Ints, Loads
+from daemon.allocation.loads import Ints, Loads
 from daemon.metering.cover import Cover, CoverWatch
 from daemon.metering.disagreement import Disagreement
 from daemon.metering.feeds import FeedWatch
 from daemon.metering.instruments import Instruments
 from daemon.metering.joining import LASTS_S, Joining
 from daemon.metering.jump import Finding
+from daemon.metering.load_power import LoadPower
 from daemon.metering.meter_judge import MeterRecord, judged
 from daemon.metering.nonsense import Believable, NonsenseCounter
 from daemon.metering.pairing import Drawn, Pair, Pairing
@@ -44,39 +44,6 @@ _OVER_NAMEPLATES = 1.2
 _UNKNOWN = 3.0
 """The same, of whichever is more, before the uncontrolled load is known."""
 _NO_COVER = Cover(0.0, 0.0)
-
-
-class PowerOrigin(StrEnum):
-    """Where a device's power figure comes from, the best first."""
-
-    PDU = "pdu"
-    DEVICE = "device"
-    LEARNED = "learned"
-    NAMEPLATE = "nameplate"
-
-
-@dataclass(frozen=True, slots=True)
-class LoadPower:
-    """What the loads are measured to draw, and hold as set-point."""
-
-    measured_w: Floats
-    """(loads,): NaN = not measured now."""
-    sampled_s: Floats
-    """(loads,): when the requests of these went out, monotonic."""
-    by_pdu: Bools
-    """(loads,): the PDU's figure counts."""
-    setpoint_w: Floats
-    """(loads,): fresh read-backs; NaN = none."""
-
-    def origins(self, learned: Bools) -> list[PowerOrigin]:
-        """Where each load's figure comes from; `learned`: (loads,), it counts at what was learned of it."""
-        measured = np.isfinite(self.measured_w)
-        return [
-            (PowerOrigin.PDU if pdu else PowerOrigin.DEVICE)
-            if seen
-            else (PowerOrigin.LEARNED if known else PowerOrigin.NAMEPLATE)
-            for seen, pdu, known in zip(measured, self.by_pdu, learned, strict=True)
-        ]
 
 
 class Metering:

@@ -9,7 +9,8 @@ import pytest
 from daemon.allocation.loads import Economics, Loads, LoadSpec
 from daemon.metering.feeds import Feeds
 from daemon.metering.instruments import Instruments, SiteMeter
-from daemon.metering.measuring import LoadPower, Metering, PowerOrigin
+from daemon.metering.load_power import LoadPower, PowerOrigin
+from daemon.metering.measuring import Metering
 from daemon.metering.meter_judge import Doubt
 from daemon.metering.site_power import PowerSource, SitePower
 from daemon.table import SiteTable
