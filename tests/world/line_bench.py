@@ -5,10 +5,12 @@ import contextlib
 import os
 import ssl
 import struct
+import tempfile
 import tty
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import NamedTuple
 
 from drivers.modbus.frames import Buffer
@@ -277,6 +279,24 @@ async def rtu_peer(peer: ScriptedPeer) -> AsyncIterator[tuple[int, Far]]:
         await asyncio.sleep(0.01)
 
 
+class _Node:
+    """A name of its own for a pseudo-terminal, gone with the plug.
+
+    The kernel gives the number of one that was closed to the next: who still tries the old path would open,
+    and lock, the port of another test.
+    """
+
+    def __init__(self, near: int) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        path = Path(self._folder.name, "ttyUSB0")
+        path.symlink_to(os.ttyname(near))
+        self.path = str(path)
+
+    def remove(self) -> None:
+        """The plug is pulled."""
+        self._folder.cleanup()
+
+
 @contextlib.asynccontextmanager
 async def serial_peer(peer: ScriptedPeer) -> AsyncIterator[tuple[str, Far]]:
     """A pseudo-terminal with the peer at its far end: the path of the near one, and the far end."""
@@ -285,6 +305,7 @@ async def serial_peer(peer: ScriptedPeer) -> AsyncIterator[tuple[str, Far]]:
     os.set_blocking(far, False)
     loop = asyncio.get_running_loop()
     open_ends = [far, near]
+    node = _Node(near)
 
     def write(data: bytes) -> None:
         if open_ends:
@@ -292,13 +313,14 @@ async def serial_peer(peer: ScriptedPeer) -> AsyncIterator[tuple[str, Far]]:
 
     def unplug() -> None:
         loop.remove_reader(far)
+        node.remove()
         while open_ends:
             os.close(open_ends.pop())
 
     end = RtuEnd(peer, write)
     loop.add_reader(far, lambda: end.take(os.read(far, 512)))
     try:
-        yield os.ttyname(near), Far(write, unplug, unplug, rtu)
+        yield node.path, Far(write, unplug, unplug, rtu)
     finally:
         unplug()
 
@@ -313,9 +335,12 @@ def null_modem() -> Iterator[tuple[str, str]]:
         os.set_blocking(far, False)
     loop.add_reader(one[0], lambda: os.write(other[0], os.read(one[0], 512)))
     loop.add_reader(other[0], lambda: os.write(one[0], os.read(other[0], 512)))
+    nodes = _Node(one[1]), _Node(other[1])
     try:
-        yield os.ttyname(one[1]), os.ttyname(other[1])
+        yield nodes[0].path, nodes[1].path
     finally:
+        for node in nodes:
+            node.remove()
         for far, near in (one, other):
             loop.remove_reader(far)
             os.close(far)
