@@ -46,8 +46,8 @@ class Look:
         """What the loads draw and earn, as learned."""
         memory = self.memory
         if self.before is None:
-            return Curves.of(self.loads, memory.learned_w, memory.earning, memory.seen_s)
-        return self.before.later(self.loads, memory.learned_w, memory.earning, memory.seen_s)
+            return Curves.of(self.loads, memory.learned_w, memory.earning, memory.learned_s)
+        return self.before.later(self.loads, memory.learned_w, memory.earning, memory.learned_s)
 
     @property
     def last_curves(self) -> Curves | None:
@@ -110,7 +110,7 @@ class Look:
     @cached_property
     def all_up_w(self) -> float:
         """What they would draw together, all at their highest levels."""
-        return float(of_each(self.memory.learned_w, self.loads.top).sum())
+        return float(self.curves.top_w.sum())
 
     @cached_property
     def least_step_w(self) -> float:

@@ -79,33 +79,35 @@ class Curves:
     """What they were made of: see `of`."""
 
     @classmethod
-    def of(cls, loads: Loads, learned_w: Floats, earning: Floats, seen_s: Floats | None = None) -> "Curves":
+    def of(
+        cls, loads: Loads, learned_w: Floats, earning: Floats, learned_s: Floats | None = None
+    ) -> "Curves":
         """As learned.
 
         Args:
             loads: the loads by their profiles.
             learned_w: (loads, levels): what each really draws.
             earning: (loads,): what each produces, as a share of what its profile promises.
-            seen_s: (loads,): when each was measured last; `None` = they are not asked for `later`.
+            learned_s: (loads,): when anything of this was learned last; `None` = never asked for `later`.
         """
         value = np.ascontiguousarray(loads.value.T) * earning
-        learned = None if seen_s is None else (learned_w, earning, seen_s)
+        learned = None if learned_s is None else (learned_w, earning, learned_s)
         return cls(np.ascontiguousarray(learned_w.T), value, loads.top, loads.tier, learned)
 
-    def later(self, loads: Loads, learned_w: Floats, earning: Floats, seen_s: Floats) -> "Curves":
-        """As `of`, of the same loads: only for those that were measured since is it worked out anew.
+    def later(self, loads: Loads, learned_w: Floats, earning: Floats, learned_s: Floats) -> "Curves":
+        """As `of`, of the same loads: worked out anew only for those of which anything was learned since.
 
-        Of the others nothing was learned. Their columns are taken over as they lie, not copied: to copy them
-        all would take longer than the rest. These curves are used up by it, and cannot be asked any more.
+        The others' columns are taken over as they lie, not copied: to copy them all would take longer than
+        the rest. These curves are used up by it, and cannot be asked any more.
         """
         if self.learned is None:
-            return Curves.of(loads, learned_w, earning, seen_s)
+            return Curves.of(loads, learned_w, earning, learned_s)
         before_w, before, before_s = self.learned
         if learned_w is before_w and earning is before:
             return self
-        those = np.flatnonzero(seen_s != before_s)
-        if len(those) > _FEW * len(seen_s):
-            return Curves.of(loads, learned_w, earning, seen_s)
+        those = np.flatnonzero(learned_s != before_s)
+        if len(those) > _FEW * len(learned_s):
+            return Curves.of(loads, learned_w, earning, learned_s)
         part = Curves(
             np.ascontiguousarray(learned_w.take(those, axis=0).T),
             np.ascontiguousarray(loads.value.take(those, axis=0).T) * earning.take(those),
@@ -123,11 +125,11 @@ class Curves:
             if "corners" in self.__dict__:
                 _put(self.corners, those.take(bends), part.corners.take(bends, axis=1))
         if "ladder" in self.__dict__:
-            self.ladder.put(those, Ladder.of(part, those, len(seen_s)))
+            self.ladder.put(those, Ladder.of(part, those, len(learned_s)))
         if "top_w" in self.__dict__:
             self.top_w[those] = part.top_w
         curves = Curves(self.watts, self.value, self.top, self.tier)
-        curves.__dict__.update(self.__dict__, learned=(learned_w, earning, seen_s))
+        curves.__dict__.update(self.__dict__, learned=(learned_w, earning, learned_s))
         self.__dict__.clear()
         return curves
 

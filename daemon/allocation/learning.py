@@ -18,6 +18,10 @@ _TOLERANCE_W = 60.0
 _EARN_S = 300.0
 """Time constant of what a load is known to produce: a pool that is away for a moment costs it no rank."""
 _EARNS_AT_MOST = 1.2
+_ALIKE_W = 0.05
+"""Half of the finest step in which devices tell their power: closer than this no reading teaches anything."""
+_EARNS_ALIKE = 1e-4
+"""Shares of the promised output that differ by less rank no load higher."""
 _SAME_S = 0.01
 """Two looks at one measurement differ by no more than rounding."""
 _ALLOWED = 1.04
@@ -77,20 +81,26 @@ def observed(
     proves = follows & (level < loads.top.take(new))
     obeys = proves | (memory.obeys.take(new) & (follows | ~learns))
     learning = new.take(np.flatnonzero(learns))
-    learned_w, met = _learned(memory, loads, measured_w, learning)
-    earning = memory.earning
+    learned_w, met, drew_else = _learned(memory, loads, measured_w, learning)
+    earning, earned_else = memory.earning, learning[:0]
     if output is not None:
         warm = now_s - memory.ordered_s.take(learning) >= _LEARN_WARM_S
-        earning = _earning(memory, loads, output, learning.take(np.flatnonzero(warm)))
+        earning, earned_else = _earning(memory, loads, output, learning.take(np.flatnonzero(warm)))
+    learned_s = memory.learned_s
+    if len(drew_else) or len(earned_else):
+        learned_s = learned_s.copy()
+        for those in (drew_else, earned_else):
+            learned_s[those] = seen_s.take(those)
     after = replace(
         memory,
         obeys=_with(memory.obeys, new, obeys),
         proven=_with(memory.proven, new, memory.proven.take(new) | proves),
+        learned_s=learned_s,
         learned_w=learned_w,
         met=met,
         earning=earning,
     )
-    after.go_on_from(before, learning)
+    after.go_on_from(before, drew_else)
     return after
 
 
@@ -103,33 +113,41 @@ def _with(column: Bools, those: Ints, values: Bools) -> Bools:
     return column
 
 
-def _earning(memory: LoadMemory, loads: Loads, output: Callable[[], Floats], runs: Ints) -> Floats:
-    """(loads,): what each produces of what its profile promises; of one that sleeps, as it was."""
+def _earning(
+    memory: LoadMemory, loads: Loads, output: Callable[[], Floats], runs: Ints
+) -> tuple[Floats, Ints]:
+    """(loads,): what each produces of what its profile promises, asleep as it was; and whose is new."""
     if not len(runs):
-        return memory.earning
+        return memory.earning, runs
     at = runs * loads.output.shape[1] + np.maximum(memory.level.take(runs), 0)
     expected, produced = loads.output.ravel().take(at), output().take(runs)
-    shows = np.flatnonzero((expected > 0) & np.isfinite(produced))
-    if not len(shows):
-        return memory.earning
-    runs, expected, produced = runs.take(shows), expected.take(shows), produced.take(shows)
-    share = np.clip(produced / expected, 0.0, _EARNS_AT_MOST)
-    earning, before = memory.earning.copy(), memory.earning.take(runs)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.clip(produced / expected, 0.0, _EARNS_AT_MOST)
+    before = memory.earning.take(runs)
+    another = np.flatnonzero((expected > 0) & (np.abs(share - before) > _EARNS_ALIKE))
+    if not len(another):
+        return memory.earning, another
+    runs, share, before = runs.take(another), share.take(another), before.take(another)
+    earning = memory.earning.copy()
     earning[runs] = before + np.minimum(1.0, loads.period_s.take(runs) / _EARN_S) * (share - before)
-    return earning
+    return earning, runs
 
 
-def _learned(memory: LoadMemory, loads: Loads, measured_w: Floats, rows: Ints) -> tuple[Floats, Bools]:
-    """Learned powers, and where they were met, after a look at some of the loads."""
+def _learned(memory: LoadMemory, loads: Loads, measured_w: Floats, rows: Ints) -> tuple[Floats, Bools, Ints]:
+    """Learned powers, where they were met, and whose are new, after a look at some of the loads."""
     levels = loads.watts.shape[1]
-    level = np.maximum(memory.level.take(rows), 0)
-    nominal_w, looked_w = loads.watts.ravel().take(rows * levels + level), measured_w.take(rows)
+    level, looked_w = np.maximum(memory.level.take(rows), 0), measured_w.take(rows)
+    at = rows * levels + level
+    nominal_w = loads.watts.ravel().take(at)
+    teaches = np.abs(looked_w - memory.learned_w.ravel().take(at)) > _ALIKE_W
+    teaches |= ~memory.met.ravel().take(at)
     # Only near what the profile says: a load without work draws less and may return at any moment.
-    near = np.flatnonzero(np.abs(looked_w - nominal_w) <= _LEARN_WITHIN * nominal_w + _TOLERANCE_W)
-    if not len(near):
-        return memory.learned_w, memory.met
-    rows, level = rows.take(near), level.take(near)
-    nominal_w, looked_w = nominal_w.take(near), looked_w.take(near)
+    teaches &= np.abs(looked_w - nominal_w) <= _LEARN_WITHIN * nominal_w + _TOLERANCE_W
+    those = np.flatnonzero(teaches)
+    if not len(those):
+        return memory.learned_w, memory.met, those
+    rows, level = rows.take(those), level.take(those)
+    nominal_w, looked_w = nominal_w.take(those), looked_w.take(those)
     # Only the rows that learn are worked on, and put back at the end.
     here, met_here = memory.learned_w.take(rows, axis=0), memory.met.take(rows, axis=0)
     places = np.arange(len(rows)) * levels + level
@@ -151,7 +169,7 @@ def _learned(memory: LoadMemory, loads: Loads, measured_w: Floats, rows: Ints) -
         np.maximum(here[:, above], here[:, above - 1], out=here[:, above])
     learned_w, met = memory.learned_w.copy(), memory.met
     learned_w[rows] = here
-    if not met.ravel().take(rows * levels + level).all():
+    if not met.ravel().take(at.take(those)).all():
         met = met.copy()
         met[rows] = met_here
-    return learned_w, met
+    return learned_w, met, rows

@@ -36,6 +36,8 @@ class LoadMemory:
     """When the request of its last good measurement went out."""
     rose: Bools
     """Whether the last order was one to draw more."""
+    learned_s: Floats
+    """Of which measurement anything in the columns below last came; −inf = of none."""
     learned_w: Floats
     """(loads, levels): what it really draws at a level."""
     met: Bools
@@ -57,6 +59,7 @@ class LoadMemory:
             proven=np.zeros(count, dtype=np.bool_),
             seen_s=never,
             rose=np.zeros(count, dtype=np.bool_),
+            learned_s=never,
             learned_w=loads.watts.copy(),
             met=np.zeros(loads.watts.shape, dtype=np.bool_),
             earning=np.ones(count),
@@ -115,6 +118,14 @@ class LoadMemory:
         Only a measurement that began after the settle window ends it: an older one says nothing of the
         order. A load that is not measured any more cannot stay in it.
         """
+        if some is None:
+            kept: tuple[float, Bools] | None = self.__dict__.get("_window")
+            if kept is None or kept[0] != now_s:
+                kept = self.__dict__["_window"] = now_s, self._in_window(loads, now_s, None)
+            return kept[1]
+        return self._in_window(loads, now_s, some)
+
+    def _in_window(self, loads: Loads, now_s: float, some: Ints | None) -> Bools:
         seen_s, ordered_s, settle_s, blip_s = self.seen_s, self.ordered_s, loads.settle_s, loads.blip_s
         if some is not None:
             seen_s, ordered_s = seen_s.take(some), ordered_s.take(some)

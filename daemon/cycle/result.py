@@ -60,7 +60,7 @@ class Census:
         if not memory.all_known:
             not_seen = memory.level == UNKNOWN
             stays, unknown = stays | not_seen, int(np.count_nonzero(not_seen))
-        least_w, those = memory.learned_w[:, 0].copy(), stays.nonzero()[0]
+        least_w, those = look.curves.watts[0].copy(), stays.nonzero()[0]
         least_w[those] = look.counted_w.take(those)
         return cls(
             level=(sleeping, len(loads) - unknown - sleeping - running, running),

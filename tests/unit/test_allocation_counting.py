@@ -220,6 +220,35 @@ def test_asleep_a_units_deviation_says_nothing_of_its_work() -> None:
     assert one.memory.learned_w[0, 0] == pytest.approx(45, abs=1)
 
 
+def test_a_reading_finer_than_devices_tell_their_power_teaches_nothing() -> None:
+    one = park(4)
+    before = one.memory
+    one.look(1, 3500.04)
+    assert one.memory.learned_w is before.learned_w
+    assert one.memory.learned_s is before.learned_s
+    assert one.memory.seen_s[0] > before.seen_s[0]
+    one.look(1, 3500.06)
+    assert one.memory.learned_w[0, 4] == pytest.approx(3500.03)
+    assert one.memory.learned_s[0] == one.memory.seen_s[0]
+
+
+def test_a_level_that_was_met_as_promised_was_met() -> None:
+    """Else what is learned of another level would be taken over to it."""
+    one = park(4)
+    one.memory = replace(one.memory, met=np.zeros((1, 5), dtype=np.bool_))
+    one.look(1, 3500)
+    assert one.memory.met[0].tolist() == [False, False, False, False, True]
+
+
+@pytest.mark.parametrize(("share", "teaches"), [(0.9999, False), (0.9998, True), (NAN, False)])
+def test_an_output_that_is_nearly_as_known_changes_no_rank(share: float, teaches: bool) -> None:  # noqa: FBT001
+    one = park(4)
+    output = one.loads.output[:, 4] * (share + 1e-9)
+    after = observed(one.memory, one.loads, one.measured_w, np.array([1001.0]), 1001.5, lambda: output)
+    assert (after.earning is not one.memory.earning) is teaches
+    assert bool(after.learned_s[0] == 1001.0) is teaches
+
+
 def test_the_same_measurement_twice_is_one_measurement() -> None:
     one = park(4)
     one.look(1, 3600)
