@@ -98,33 +98,43 @@ def _pair(waiting: _Waiting, now: Drawn) -> Pair:
     if then is now:
         return Pair(reading, then.known_w, 0.0, waiting.dt_s, waiting.in_flight_s)
     at_s = reading.sampled_s
-    change_w = now.load_w - then.load_w
-    loads_w = _gone_w(change_w, then.load_s, now.load_s, at_s)
-    cooling_w = _gone_w(now.cooling_w - then.cooling_w, then.cooling_s, now.cooling_s, at_s)
-    straddles = (then.load_s < at_s) & np.isfinite(change_w)
-    apart_w = abs(float(change_w.sum(where=straddles)))
-    known_w = then.known_w + float(loads_w.sum()) + float(cooling_w.sum())
-    return Pair(reading, known_w, apart_w, waiting.dt_s, waiting.in_flight_s)
+    loads = _Changes.of(then.load_w, then.load_s, now.load_w, now.load_s)
+    cooling = _Changes.of(then.cooling_w, then.cooling_s, now.cooling_w, now.cooling_s)
+    known_w = then.known_w + loads.gone_w(at_s) + cooling.gone_w(at_s)
+    return Pair(reading, known_w, loads.straddling_w(at_s), waiting.dt_s, waiting.in_flight_s)
+
+
+@dataclass(frozen=True, slots=True)
+class _Changes:
+    """Devices that drew something else at their next sample: most of them drew what they had drawn."""
+
+    watts: Floats
+    """By how much."""
+    then_s: Floats
+    """When the sample before was taken, monotonic."""
+    now_s: Floats
+    """When that after was."""
+
+    @classmethod
+    def of(cls, then_w: Floats, then_s: Floats, now_w: Floats, now_s: Floats) -> "_Changes":
+        """From samples of all devices; NaN = not measured, of which nobody knows a change."""
+        change_w = now_w - then_w
+        those = change_w.nonzero()[0]
+        those = those.take(np.isfinite(change_w.take(those)).nonzero()[0])
+        return cls(change_w.take(those), then_s.take(those), now_s.take(those))
+
+    def gone_w(self, at_s: float) -> float:
+        """How far they had gone together by a time from the sample before towards the one after."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = np.minimum(np.maximum((at_s - self.then_s) / (self.now_s - self.then_s), 0.0), 1.0)
+        return float(np.where(self.now_s > self.then_s, share * self.watts, 0.0).sum())
+
+    def straddling_w(self, at_s: float) -> float:
+        """By how much those together that were sampled before that time."""
+        return abs(float(np.where(self.then_s < at_s, self.watts, 0.0).sum()))
 
 
 def _earliest_s(watts: Floats, sampled_s: Floats) -> float:
     """When the first of what is measured was sampled; inf = nothing is."""
     # A minimum under a mask takes many times as long.
     return float(np.where(np.isfinite(watts), sampled_s, _NOT_MEASURED_S).min(initial=_NOT_MEASURED_S))
-
-
-def _gone_w(change_w: Floats, then_s: Floats, now_s: Floats, at_s: float) -> Floats:
-    """(devices,): how far each had gone by a time from its sample before towards the one after.
-
-    Args:
-        change_w: from the one to the other; NaN = not known.
-        then_s: when that before was taken, monotonic.
-        now_s: when that after was.
-        at_s: the time.
-    """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share = (at_s - then_s) / (now_s - then_s)
-        gone_w: Floats = np.minimum(np.maximum(share, 0.0), 1.0) * change_w
-    # Most were sampled again: it is the others that are looked for.
-    gone_w[(~(np.isfinite(change_w) & (now_s > then_s))).nonzero()[0]] = 0.0
-    return gone_w
