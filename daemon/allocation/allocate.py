@@ -12,7 +12,7 @@ import numpy as np
 from daemon.allocation.circuits import Circuits, Depth
 from daemon.allocation.counting import Look
 from daemon.allocation.fit import Span, fitted
-from daemon.allocation.loads import Bools, Ints, of_each
+from daemon.allocation.loads import Bools, Ints
 from daemon.allocation.rise import Rise, risen
 from daemon.allocation.situation import Ahead, Plan, Situation
 from daemon.allocation.steps import bridging_steps, down_steps, enough
@@ -45,7 +45,8 @@ def at_rest(situation: Situation, look: Look, circuits: Circuits) -> Plan | None
     if not over and situation.may_rise:
         limit_w = situation.limit_w - situation.deadband_w
         room_w = situation.target_w(limit_w) - drawn_w
-        if room_w > 0 and look.least_step_w <= max(room_w, situation.settled_target_w(limit_w) - drawn_w):
+        settled_room_w = situation.settled_target_w(limit_w) - drawn_w
+        if room_w > 0 and settled_room_w >= 0 and look.least_step_w <= max(room_w, settled_room_w):
             return None
     if not all_shed and circuits.overloaded(look.counted_w):
         return None
@@ -176,8 +177,9 @@ class _Allocation(Work):
         if excess_w <= 0:
             return self._level, self._counted
         level = enough(self._down(self._movable), np.array([excess_w])).after(self._level)
-        at_level_w = of_each(self._memory.learned_w, np.maximum(level, 0))
-        return level, np.where(level < self._level, at_level_w, self._counted)
+        lowered, counted = np.flatnonzero(level < self._level), self._counted.copy()
+        counted[lowered] = self._memory.level_w(lowered, np.maximum(level.take(lowered), 0))
+        return level, counted
 
     def _lower_to(self, level: Ints, due: Bools) -> None:
         self._set(np.where(due & (level < self._level), level, self._level))
@@ -210,9 +212,9 @@ class _Allocation(Work):
             return
         limit_w = min([now.limit_w, *(ahead.limit_w for ahead in now.ahead)]) - now.deadband_w
         room_w = now.target_w(limit_w) - self._drawing_w()
-        if room_w <= 0:
-            return
         settled_room_w = now.settled_target_w(limit_w) - self._drawing_w()
+        if room_w <= 0 or settled_room_w < 0:
+            return
         may = self._may_rise(max(room_w, settled_room_w), all_up=self._look.all_up_w <= now.target_w(limit_w))
         if may is not None:
             ramp_w = now.ceiling_w - now.uncontrolled_w - self._drawing_w()

@@ -84,14 +84,6 @@ class Climb:
         words, fits, _ = self._first(self._listed(), room_w)
         return self._taken(words[: len(fits)])
 
-    def any_fits(self, room_w: float) -> bool:
-        """Whether there is a step that fits, were it the only one."""
-        if self.wanted is None:
-            fits = self.watts.take(_places(self.words)) <= room_w
-        else:
-            fits = self.wanted & (self.watts <= room_w)
-        return bool(np.count_nonzero(fits))
-
     def affordable(self, room_w: float) -> Steps:
         """The steps that fit into the room, in their order.
 

@@ -55,8 +55,6 @@ def _goal(
 ) -> Ints:
     """Where the loads are to be once the ramp has let them."""
     climb = Climb.of(curves, level, counted, may)
-    if not climb.any_fits(room_w):
-        return level
     if _all_within(circuits, curves, counted, may):
         steps = climb.affordable(room_w)
     else:
