@@ -50,8 +50,8 @@ class LoadInstrument:
         self.readers: Mapping[str, Reader] = {
             Quantity.POWER: lambda rows: fleet.reported_w(at[rows]),
             Quantity.ENERGY_IMPORT: lambda rows: np.floor(fleet.reported_wh(model.now_s, at[rows])),
-            Quantity.HASHRATE: lambda rows: fleet.outputs(model.now_s)[at[rows]],
-            Quantity.GPU_ACTIVE: lambda rows: np.rint(fleet.outputs(model.now_s)[at[rows]]),
+            Quantity.HASHRATE: lambda rows: fleet.outputs(model.now_s, at[rows]),
+            Quantity.GPU_ACTIVE: lambda rows: np.rint(fleet.outputs(model.now_s, at[rows])),
             Quantity.SETPOINT: lambda rows: fleet.ordered_w[at[rows]],
             Quantity.SERIAL: lambda rows: serials[rows],
             REVERSION_LIMIT: lambda rows: reversions.limit_w[at[rows]],

@@ -96,7 +96,7 @@ class Load:
 
     def output(self, now_s: float) -> float:
         """TH/s or GPUs at work."""
-        return float(self._loads.outputs(now_s)[self.row])
+        return float(self._loads.outputs(now_s, np.array([self.row]))[0])
 
 
 class LoadsById(Mapping[str, Load]):

@@ -145,7 +145,10 @@ class Loads:
 
     def shed_w(self) -> Column:
         """True W below which no order brings each: its sleep draw, or all of its draw if it disobeys."""
-        return np.where(self.disobeys, self.draw_w, np.minimum(self.draw_w, self.rated.sleep_w))
+        shed_w = np.minimum(self.draw_w, self.rated.sleep_w)
+        stubborn = np.flatnonzero(self.disobeys)
+        shed_w[stubborn] = self.draw_w[stubborn]
+        return shed_w
 
     def reported_w(self, rows: Rows | slice = EVERY) -> Column:
         """What their own power readings say."""
@@ -159,13 +162,13 @@ class Loads:
         """What their own energy registers say."""
         return self.energy_wh(now_s, rows) * self.reading_factor[rows] + self._skew_wh[rows]
 
-    def outputs(self, now_s: float) -> Column:
-        """TH/s or GPUs at work, each, after the step to `now_s`. Not to be written to."""
-        rows = np.flatnonzero(self._outdated)
-        if rows.size:
-            self._output[rows] = self._outputs_now(rows, now_s)
-            self._outdated[rows] = False
-        return self._output
+    def outputs(self, now_s: float, rows: Rows) -> Column:
+        """TH/s or GPUs at work of some of them, after the step to `now_s`."""
+        outdated = rows.take(np.flatnonzero(self._outdated.take(rows)))
+        if outdated.size:
+            self._output[outdated] = self._outputs_now(outdated, now_s)
+            self._outdated[outdated] = False
+        return self._output.take(rows)
 
     def order(self, rows: Rows, watts: Column, now_s: float) -> None:
         """Take set-points, one for each of some rows: at most so many W, 0 = sleep, NaN = no limit."""

@@ -108,7 +108,8 @@ class PlantModel:
 
     def output(self, load_id: str) -> float:
         """TH/s or GPUs at work of a load."""
-        return float(self.fleet.outputs(self.now_s)[self.fleet.index[load_id]])
+        row = self.fleet.index[load_id]
+        return float(self.fleet.outputs(self.now_s, np.array([row]))[0])
 
     def step(self, dt_s: float) -> None:
         """Advance everything by `dt_s`; at most about 1 s for a faithful course."""

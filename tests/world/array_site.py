@@ -137,13 +137,13 @@ class ArraySite(PureSite):
         model = self.plant.model
         turn = np.arange(self._turn, len(self._at), int(self.load_period_s))
         self._turn = (self._turn + 1) % int(self.load_period_s)
-        turn = turn[~self._offline[turn]]
+        turn = turn.take(np.flatnonzero(~self._offline.take(turn)))
         rows, at, values = self._load_rows[turn], self._at[turn], self.table._values
         values[rows, COLUMN[Quantity.POWER]] = model.fleet.reported_w(at)
         # As the drivers decode it: what stands for no limit is the ceiling.
         held_w, ceiling_w = model.fleet.ordered_w[at], model.fleet.rated.full_w[at]
         values[rows, COLUMN[Quantity.SETPOINT]] = np.where(np.isnan(held_w), ceiling_w, held_w)
-        values[rows, self._output_columns[turn]] = model.fleet.outputs(model.now_s)[at]
+        values[rows, self._output_columns[turn]] = model.fleet.outputs(model.now_s, at)
         self._mark(rows)
         for row in self._other_rows:
             device = self.layout.devices[row]
@@ -168,8 +168,8 @@ class ArraySite(PureSite):
         fleet = model.fleet
         shed_w = fleet.shed_w()
         # Who comes back unasked, at full power, is to be down as soon as after a step that came unannounced.
-        self._away_s[self._offline] = self.model_s
-        unreachable = self._at[self.model_s - self._away_s <= LEEWAY_S]
+        self._away_s[np.flatnonzero(self._offline)] = self.model_s
+        unreachable = self._at.take(np.flatnonzero(self.model_s - self._away_s <= LEEWAY_S))
         shed_w[unreachable] = fleet.draw_w[unreachable]
         # What jumps, jumps between two steps: the power is of before, the floor of after.
         before_w, self._last_floor_w = (
