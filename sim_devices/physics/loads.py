@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim_devices.physics.behaviour import QUICK_SHARE, Behaviour
-from sim_devices.physics.orders import Orders
+from sim_devices.physics.orders import Effects, Orders
 from sim_devices.physics.ratings import EVERY, Column, Ratings, Rows, same_order
 
 SPREAD = 0.02
@@ -126,8 +126,8 @@ class Loads:
             return
         self._outdated[rows] = True
         self._count(rows, now_s - dt_s)
-        for row, watts, due_s in self._orders.due(now_s):
-            self._take_effect(row, due_s, watts)
+        for effects in self._orders.due(now_s):
+            self._take_effect(effects)
         target_w = self._targets_w(rows, now_s)
         before_w = self._course_w[rows]
         swing_w = self.rated.span_w[rows] * dt_s
@@ -281,13 +281,12 @@ class Loads:
             self._orders.take(rows, watts, self.effective_w[rows], now_s)
             self.settled[rows] = False
 
-    def _take_effect(self, row: int, due_s: float, order_w: float) -> None:
-        wakes = self.effective_w[row] == 0 and order_w != 0
-        self.effective_w[row] = order_w
-        if wakes:
-            self._woke_s[row] = due_s
-        elif order_w == 0:
-            self._woke_s[row] = nan
+    def _take_effect(self, effects: Effects) -> None:
+        rows, order_w = effects.row, effects.watts
+        wakes = (self.effective_w[rows] == 0) & (order_w != 0)
+        self.effective_w[rows] = order_w
+        asleep_s = np.where(order_w == 0, nan, self._woke_s[rows])
+        self._woke_s[rows] = np.where(wakes, effects.due_s, asleep_s)
 
 
 def _spread_of(seed: int) -> tuple[float, float]:

@@ -1,9 +1,9 @@
 """Orders that were taken and have yet to take effect: each takes the latency of its unit, and some longer."""
 
 import copy
-import heapq
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,42 @@ from numpy.typing import NDArray
 from sim_devices.physics.behaviour import DEAD_DOWN, DEAD_UP, STRAGGLER_FACTOR, STRAGGLERS
 from sim_devices.physics.ratings import Column, Ratings, Rows, same_order
 
-_Event = tuple[float, int, int, int, float]
-"""(due, number, row, generation, watts)."""
+_ROUNDING_S = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """What orders do, one entry for each; in the order in which it comes to pass."""
+
+    row: Rows
+    watts: Column
+    due_s: Column
+
+    def at(self, those: Rows) -> "Effects":
+        """Only these."""
+        return Effects(self.row.take(those), self.watts.take(those), self.due_s.take(those))
+
+    def and_also(self, others: "Effects") -> "Effects":
+        """These, and others after them."""
+        return Effects(
+            np.concatenate([self.row, others.row]),
+            np.concatenate([self.watts, others.watts]),
+            np.concatenate([self.due_s, others.due_s]),
+        )
+
+    def of_each_row_one(self) -> Iterator["Effects"]:
+        """In turns, each of which has no row twice: first the first of every row."""
+        left = self
+        while len(left.row):
+            _, first = np.unique(left.row, return_index=True)
+            yield left.at(np.sort(first))
+            left = left.at(np.delete(np.arange(len(left.row)), first))
 
 
 class Orders:
     """The orders under way, of all loads of a plant. In columns of orders 0 = sleep and NaN = no limit."""
 
-    _CHANGING = ("waiting", "_due_s", "_watts", "_generation", "_taken", "_events")
+    _CHANGING = ("waiting", "_due_s", "_watts", "_taken")
 
     def __init__(self, rated: Ratings, seeds: Sequence[int]) -> None:
         self._rated = rated
@@ -30,12 +58,11 @@ class Orders:
         self._due_s: Column = np.zeros(count)
         """Of the last of each that waits."""
         self._watts: Column = np.full(count, np.nan)
-        self._generation = np.zeros(count, dtype=np.int64)
-        """Orders of an earlier generation were forgotten before they took effect."""
         self._taken = np.zeros(count, dtype=np.int64)
-        self._events: list[_Event] = []
-        """Heap."""
-        self._number = 0
+        self._to_come = Effects(np.zeros(0, dtype=np.intp), np.zeros(0), np.zeros(0))
+        """In the order in which they were ordered."""
+        self._next_s = np.inf
+        """When the first of them comes."""
         self._rng = random.Random()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Orders":
@@ -65,31 +92,30 @@ class Orders:
         booted_s = due_s + np.where(boots, up_s * _between(DEAD_UP, third) * factor, 0.0)
         self._due_s[rows], self._watts[rows] = booted_s, watts
         self.waiting[rows] += 1 + boots
-        columns = (rows, due_s, booted_s, boots, self._generation[rows], watts)
-        number = self._number
-        for row, down_s, at_s, booting, generation, order_w in zip(
-            *(column.tolist() for column in columns), strict=True
-        ):
-            if booting:
-                number += 1
-                heapq.heappush(self._events, (down_s, number, row, generation, 0.0))
-            number += 1
-            heapq.heappush(self._events, (at_s, number, row, generation, order_w))
-        self._number = number
+        down = np.flatnonzero(boots)
+        self._add(Effects(rows.take(down), np.zeros(len(down)), due_s.take(down)))
+        self._add(Effects(rows, watts, booted_s))
 
     def forget(self, row: int) -> None:
         """Drop the orders that have not taken effect."""
-        self._generation[row] += 1
         self.waiting[row] = 0
+        self._to_come = self._to_come.at(np.flatnonzero(self._to_come.row != row))
 
-    def due(self, now_s: float) -> Iterator[tuple[int, float, float]]:
-        """Those that take effect by now, in their order: row, watts, and when."""
-        events = self._events
-        while events and events[0][0] <= now_s + 1e-9:
-            due_s, _, row, generation, watts = heapq.heappop(events)
-            if generation == self._generation[row]:
-                self.waiting[row] -= 1
-                yield row, watts, due_s
+    def due(self, now_s: float) -> Iterator[Effects]:
+        """What takes effect by now, in turns, each of which has no row twice."""
+        if now_s + _ROUNDING_S < self._next_s:
+            return
+        comes = self._to_come.due_s <= now_s + _ROUNDING_S
+        now = self._to_come.at(np.flatnonzero(comes))
+        self._to_come = self._to_come.at(np.flatnonzero(~comes))
+        self._next_s = float(self._to_come.due_s.min(initial=np.inf))
+        for effects in now.at(np.argsort(now.due_s, kind="stable")).of_each_row_one():
+            self.waiting[effects.row] -= 1
+            yield effects
+
+    def _add(self, effects: Effects) -> None:
+        self._to_come = self._to_come.and_also(effects)
+        self._next_s = min(self._next_s, float(effects.due_s.min(initial=np.inf)))
 
     def _drawn(self, rows: Rows) -> NDArray[np.float64]:
         """Three random numbers for each: equal ones for equal orders at equal times, whoever else is told."""
