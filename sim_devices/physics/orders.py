@@ -1,7 +1,6 @@
 """Orders that were taken and have yet to take effect: each takes the latency of its unit, and some longer."""
 
 import copy
-import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from sim_devices.physics.behaviour import DEAD_DOWN, DEAD_UP, STRAGGLER_FACTOR, 
 from sim_devices.physics.ratings import Column, Ratings, Rows, same_order
 
 _ROUNDING_S = 1e-9
+_WORD = 1 << 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Orders:
 
     def __init__(self, rated: Ratings, seeds: Sequence[int]) -> None:
         self._rated = rated
-        self._seeds = seeds
+        self._seeds = np.array([seed % _WORD for seed in seeds], dtype=np.uint64)
         count = len(seeds)
         self.waiting = np.zeros(count, dtype=np.int64)
         """(loads,): how many of each have yet to take effect."""
@@ -63,7 +63,6 @@ class Orders:
         """In the order in which they were ordered."""
         self._next_s = np.inf
         """When the first of them comes."""
-        self._rng = random.Random()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Orders":
         """A twin: what never changes is shared."""
@@ -117,15 +116,23 @@ class Orders:
         self._to_come = self._to_come.and_also(effects)
         self._next_s = min(self._next_s, float(effects.due_s.min(initial=np.inf)))
 
-    def _drawn(self, rows: Rows) -> NDArray[np.float64]:
+    def _drawn(self, rows: Rows) -> tuple[Column, Column, Column]:
         """Three random numbers for each: equal ones for equal orders at equal times, whoever else is told."""
-        # One generator seeded anew: half of what another one takes. By the method for whole numbers alone,
-        # which the general one comes to as well.
-        seed, draw, drawn = super(random.Random, self._rng).seed, self._rng.random, []
-        for row, taken in zip(rows.tolist(), self._taken[rows].tolist(), strict=True):
-            seed(self._seeds[row] * 1_000_003 + taken)
-            drawn.append((draw(), draw(), draw()))
-        return np.array(drawn, dtype=np.float64).reshape(-1, 3).T
+        first = (self._seeds[rows] << np.uint64(22)) + (self._taken[rows].astype(np.uint64) << np.uint64(2))
+        return _mixed(first), _mixed(first + np.uint64(1)), _mixed(first + np.uint64(2))
+
+
+def _mixed(number: NDArray[np.uint64]) -> Column:
+    """A random number in [0, 1) for each.
+
+    SplitMix64: Steele, Lea and Flood, Fast Splittable Pseudorandom Number Generators (2014).
+    """
+    bits = (number + np.uint64(1)) * np.uint64(0x9E37_79B9_7F4A_7C15)
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58_476D_1CE4_E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D0_49BB_1331_11EB)
+    bits ^= bits >> np.uint64(31)
+    share: Column = (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return share
 
 
 def _between(bounds: tuple[float, float], share: Column) -> Column:
