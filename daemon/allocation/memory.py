@@ -122,6 +122,7 @@ class LoadMemory:
             kept: tuple[float, Bools] | None = self.__dict__.get("_window")
             if kept is None or kept[0] != now_s:
                 kept = self.__dict__["_window"] = now_s, self._in_window(loads, now_s, None)
+                kept[1].setflags(write=False)
             return kept[1]
         return self._in_window(loads, now_s, some)
 

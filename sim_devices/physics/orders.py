@@ -97,6 +97,8 @@ class Orders:
 
     def forget(self, row: int) -> None:
         """Drop the orders that have not taken effect."""
+        if not self.waiting[row]:
+            return
         self.waiting[row] = 0
         self._to_come = self._to_come.at(np.flatnonzero(self._to_come.row != row))
 
