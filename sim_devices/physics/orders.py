@@ -13,6 +13,8 @@ from sim_devices.physics.ratings import Column, Ratings, Rows, same_order
 
 _ROUNDING_S = 1e-9
 _WORD = 1 << 64
+_EACH = np.uint64(4)
+_THREE = np.arange(1, 4, dtype=np.uint64)[:, None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +29,13 @@ class Effects:
         """Only these."""
         return Effects(self.row.take(those), self.watts.take(those), self.due_s.take(those))
 
-    def and_also(self, others: "Effects") -> "Effects":
-        """These, and others after them."""
-        return Effects(
-            np.concatenate([self.row, others.row]),
-            np.concatenate([self.watts, others.watts]),
-            np.concatenate([self.due_s, others.due_s]),
+    @classmethod
+    def all_of(cls, parts: Sequence["Effects"]) -> "Effects":
+        """One after the other."""
+        return cls(
+            np.concatenate([part.row for part in parts]),
+            np.concatenate([part.watts for part in parts]),
+            np.concatenate([part.due_s for part in parts]),
         )
 
     def of_each_row_one(self) -> Iterator["Effects"]:
@@ -47,20 +50,21 @@ class Effects:
 class Orders:
     """The orders under way, of all loads of a plant. In columns of orders 0 = sleep and NaN = no limit."""
 
-    _CHANGING = ("waiting", "_due_s", "_watts", "_taken")
+    _CHANGING = ("waiting", "_due_s", "_watts", "_taken", "_to_come")
 
     def __init__(self, rated: Ratings, seeds: Sequence[int]) -> None:
         self._rated = rated
-        self._seeds = np.array([seed % _WORD for seed in seeds], dtype=np.uint64)
+        self._seeds = np.array([(seed << 22) % _WORD for seed in seeds], dtype=np.uint64)
         count = len(seeds)
         self.waiting = np.zeros(count, dtype=np.int64)
         """(loads,): how many of each have yet to take effect."""
         self._due_s: Column = np.zeros(count)
         """Of the last of each that waits."""
         self._watts: Column = np.full(count, np.nan)
-        self._taken = np.zeros(count, dtype=np.int64)
-        self._to_come = Effects(np.zeros(0, dtype=np.intp), np.zeros(0), np.zeros(0))
-        """In the order in which they were ordered."""
+        self._taken = np.zeros(count, dtype=np.uint64)
+        """Orders so far, times 4: each draws numbers of its own."""
+        self._to_come = [Effects(np.zeros(0, dtype=np.intp), np.zeros(0), np.zeros(0))]
+        """In the order in which they were ordered; put together when they are looked at."""
         self._next_s = np.inf
         """When the first of them comes."""
 
@@ -78,7 +82,7 @@ class Orders:
         before_w = np.where(waits, self._watts[rows], effective_w)
         restarts = rated.restarts[rows] & ~same_order(watts, before_w)
         falls = restarts | (rated.nominal_w(watts, rows) < rated.nominal_w(before_w, rows))
-        self._taken[rows] += 1
+        self._taken[rows] += _EACH
         first, second, third = self._drawn(rows)
         up_s = rated.latency_up_s[rows]
         dead_s = np.where(
@@ -92,7 +96,8 @@ class Orders:
         self._due_s[rows], self._watts[rows] = booted_s, watts
         self.waiting[rows] += 1 + boots
         down = np.flatnonzero(boots)
-        self._add(Effects(rows.take(down), np.zeros(len(down)), due_s.take(down)))
+        if down.size:
+            self._add(Effects(rows.take(down), np.zeros(len(down)), due_s.take(down)))
         self._add(Effects(rows, watts, booted_s))
 
     def forget(self, row: int) -> None:
@@ -100,28 +105,34 @@ class Orders:
         if not self.waiting[row]:
             return
         self.waiting[row] = 0
-        self._to_come = self._to_come.at(np.flatnonzero(self._to_come.row != row))
+        to_come = Effects.all_of(self._to_come)
+        self._to_come = [to_come.at(np.flatnonzero(to_come.row != row))]
 
     def due(self, now_s: float) -> Iterator[Effects]:
         """What takes effect by now, in turns, each of which has no row twice."""
         if now_s + _ROUNDING_S < self._next_s:
             return
-        comes = self._to_come.due_s <= now_s + _ROUNDING_S
-        now = self._to_come.at(np.flatnonzero(comes))
-        self._to_come = self._to_come.at(np.flatnonzero(~comes))
-        self._next_s = float(self._to_come.due_s.min(initial=np.inf))
+        to_come = Effects.all_of(self._to_come)
+        comes = to_come.due_s <= now_s + _ROUNDING_S
+        now, later = to_come.at(np.flatnonzero(comes)), to_come.at(np.flatnonzero(~comes))
+        self._to_come, self._next_s = [later], float(later.due_s.min(initial=np.inf))
         for effects in now.at(np.argsort(now.due_s, kind="stable")).of_each_row_one():
             self.waiting[effects.row] -= 1
             yield effects
 
     def _add(self, effects: Effects) -> None:
-        self._to_come = self._to_come.and_also(effects)
+        self._to_come.append(effects)
         self._next_s = min(self._next_s, float(effects.due_s.min(initial=np.inf)))
 
-    def _drawn(self, rows: Rows) -> tuple[Column, Column, Column]:
+    def _drawn(self, rows: Rows) -> Column:
         """Three random numbers for each: equal ones for equal orders at equal times, whoever else is told."""
-        first = (self._seeds[rows] << np.uint64(22)) + (self._taken[rows].astype(np.uint64) << np.uint64(2))
-        return _mixed(first), _mixed(first + np.uint64(1)), _mixed(first + np.uint64(2))
+        return _mixed(_THREE + (self._seeds[rows] + self._taken[rows]))
+
+
+_ROUNDS = (
+    (np.uint64(30), np.uint64(0xBF58_476D_1CE4_E5B9)),
+    (np.uint64(27), np.uint64(0x94D0_49BB_1331_11EB)),
+)
 
 
 def _mixed(number: NDArray[np.uint64]) -> Column:
@@ -129,9 +140,10 @@ def _mixed(number: NDArray[np.uint64]) -> Column:
 
     SplitMix64: Steele, Lea and Flood, Fast Splittable Pseudorandom Number Generators (2014).
     """
-    bits = (number + np.uint64(1)) * np.uint64(0x9E37_79B9_7F4A_7C15)
-    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58_476D_1CE4_E5B9)
-    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D0_49BB_1331_11EB)
+    bits = number * np.uint64(0x9E37_79B9_7F4A_7C15)
+    for shift, factor in _ROUNDS:
+        bits ^= bits >> shift
+        bits *= factor
     bits ^= bits >> np.uint64(31)
     share: Column = (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
     return share
