@@ -11,7 +11,7 @@ from daemon.timestamps import format_utc, parse_utc
 from tests.world.loop import VirtualLoop, run_virtual
 from tests.world.virtual_site import SITE, VirtualSite
 
-pytestmark = pytest.mark.timeout(300)  # the day is played once, by the first test
+pytestmark = pytest.mark.timeout(900)  # the day is played once, by the first test: some 4 min of CPU
 
 MIDNIGHT_S = 20_718 * 86_400
 HOUR_S = 3600.0
