@@ -26,6 +26,8 @@ class Look:
     now_s: float
     before: Curves | None = None
     """Of an earlier look at the same loads: what has not changed since is taken over."""
+    dark: Bools | None = None
+    """(loads,): silent, and seen to be without power: missing from now on; `None` = none is."""
 
     def holds(self, memory: LoadMemory, measured_w: Floats, now_s: float) -> bool:
         """Whether all that is worked out here would come out the same now."""
@@ -65,8 +67,9 @@ class Look:
 
     @cached_property
     def missing(self) -> Bools:
-        """(loads,): not measured for longer than a blip."""
-        return self.memory.missing(self.loads, self.now_s)
+        """(loads,): not measured for longer than a blip, or dark."""
+        missing = self.memory.missing(self.loads, self.now_s)
+        return missing if self.dark is None else missing | self.dark
 
     @cached_property
     def all_answer(self) -> bool:

@@ -5,7 +5,7 @@ import numpy as np
 from daemon.allocation.allocate import allocate
 from daemon.allocation.counting import Look
 from daemon.allocation.learning import adopted, observed
-from daemon.allocation.loads import Ints, of_each
+from daemon.allocation.loads import Bools, Ints, of_each
 from daemon.allocation.memory import UNKNOWN, LoadMemory, ordered
 from daemon.allocation.situation import Plan, Situation
 from daemon.authority.machine import Authority, Event, Moment, Tick, Verdict, step
@@ -15,6 +15,7 @@ from daemon.cycle.result import Census, CycleResult
 from daemon.dispatch import Dispatcher
 from daemon.dispatch.outlets import Outlets
 from daemon.dispatch.reversion import shares_w
+from daemon.metering.darkness import Darkness
 from daemon.metering.load_power import LoadPower
 from daemon.metering.measuring import Metering
 from daemon.metering.site_power import SitePower
@@ -58,6 +59,7 @@ class Controller:
         self.excluded = np.zeros(len(layout.loads), dtype=np.bool_)
         self.metering = Metering(layout.instruments, layout.loads, uncontrolled_w)
         self.regulation = Regulation(layout, policy, self.metering, now)
+        self._darkness = Darkness(len(layout.loads))
         self._table = table
         self._fleet = fleet
         self._started_s = now.monotonic_s
@@ -97,6 +99,7 @@ class Controller:
         self.metering = Metering(layout.instruments, loads)
         self.metering.take_over(metering, heirs, counted_w, now.monotonic_s)
         self.regulation.go_by(layout, policy, self.metering)
+        self._darkness = Darkness(len(loads))
         never = np.full(len(loads), -np.inf)
         self.excluded_until = carried(self.excluded_until, heirs.loads, never)
         # What was worked out with the old layout is worked out anew.
@@ -123,6 +126,7 @@ class Controller:
         self.metering.joining.look(look.counted_w, self.memory.level != UNKNOWN)
         in_flight_s = now.monotonic_s - self.dispatcher.last_sent_s
         power = self._power = self.metering.site(snapshot, seen, look.counted_w, in_flight_s)
+        look = self._darkened(look, snapshot, power)
 
         plan, orders = None, 0
         if snapshot.complete or now.monotonic_s - self._started_s >= _FIRST_PICTURE_S:
@@ -170,12 +174,34 @@ class Controller:
         )
         self.memory = self.outlets.remembered(memory)
         before = self._look
-        if before is not None and before.holds(self.memory, measured_w, now.monotonic_s):
+        if (
+            before is not None
+            and before.dark is None
+            and before.holds(self.memory, measured_w, now.monotonic_s)
+        ):
             self._look = before.later(now.monotonic_s)
         else:
             curves = None if before is None else before.last_curves
             self._look = Look(self.memory, loads, measured_w, now.monotonic_s, curves)
         return self._look
+
+    def _darkened(self, look: Look, snapshot: Snapshot, power: SitePower) -> Look:
+        """Have those count at their nameplates that are dark."""
+
+        def silent() -> Bools:
+            failed: Bools = snapshot.reasons.take(self.layout.loads.rows) != 0
+            return failed & ~look.missing & ~self.outlets.off
+
+        metered_w = power.watts if power.trusted else None
+        dark = self._darkness.looked(
+            metered_w, float(self.verdict.limit_w), silent, look.counted_w, look.now_s
+        )
+        if dark is not None:
+            # What they last said of themselves is of before.
+            measured_w = np.where(dark, np.nan, look.measured_w)
+            self._look = Look(look.memory, look.loads, measured_w, look.now_s, look.last_curves, dark)
+            return self._look
+        return look
 
     def _behind_outlets(
         self, snapshot: Snapshot, measured_w: Floats, sampled_s: Floats

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sim_devices.scenario import DispatchTable, PlantTable, ScenarioDocument, Step, load_scenario
-from sim_devices.scenario.document import OfALoad, Switched
+from sim_devices.scenario.document import OfALoad, Reboot, Switched
 from tests.world.loop import VirtualLoop, run_virtual
 from tests.world.world import World
 
@@ -44,6 +44,17 @@ def test_what_a_pool_outage_leaves_free_is_not_given_to_others(tmp_path: Path) -
     # 62 %, and what one of so few loads is of the whole.
     assert max(world.judge.course.power_w[295:]) < 0.64 * world.full_w
     assert min(world.judge.course.power_w[210:295]) < 0.45 * world.full_w
+    assert world.judge.violations == []
+
+
+def test_room_is_made_for_what_restarts_with_its_gateway_before_it_is_back(tmp_path: Path) -> None:
+    """A fifth of the loads, at full power within seconds: too late for who waits until they are seen."""
+    restarts = Reboot(at_s=250, for_s=30, gateways="gw-001", fault="reboot")
+    plant = PlantTable(miners=100, racks=0, pdus=0, gateways=1, disobedient_share=0.0)
+    scenario = ScenarioDocument(title="Restart", plant=plant, dispatch=HELD, events=[restarts])
+    world = play(tmp_path, scenario, 1, 400)
+    above = [watts > 0.6 * world.full_w for watts in world.judge.course.power_w[240:]]
+    assert sum(above) <= 2
     assert world.judge.violations == []
 
 
