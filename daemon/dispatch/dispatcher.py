@@ -182,8 +182,11 @@ class Dispatcher:
         holds = (np.isfinite(setpoint_w[those]) | unlimited) & ~differs[those] & ~unwritten
         longest = np.where(holds, len(_RETRY_AFTER_S) - 1, _ASTRAY)
         pause_s = _RETRY_AFTER_S[np.minimum(self._tries[those], longest)]
-        # What did not arrive may be a shed; what arrived and is not obeyed waits until writes are left.
-        allowed = unwritten | ~self._budget.spent(now_s)[those]
+        # What did not arrive may be a shed, and what was forgotten is one again, though to one that shows
+        # something else for ever it is not said for ever. What is held and not obeyed waits for writes.
+        watts = self._loads.watts[those, np.maximum(memory.level[those], 0)]
+        forgotten = differs[those] & (setpoint_w[those] > watts) & (self._tries[those] < _ASTRAY)
+        allowed = unwritten | forgotten | ~self._budget.spent(now_s)[those]
         return those[allowed & (now_s - self._sent_s[those] >= pause_s)]
 
     def feed_timers(self, memory: LoadMemory, shares_w: Floats, excluded: Bools, now_s: float) -> None:

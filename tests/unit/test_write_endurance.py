@@ -97,6 +97,32 @@ def test_who_does_not_obey_is_reminded_only_while_writes_are_left_but_what_was_l
     assert len(bounded.fleet.taken()) == 1
 
 
+def used_up(shown_w: float) -> WornPost:
+    """A load that was ordered to 1,750 W with its last write, and by now shows another set-point."""
+    post = WornPost(MINER, per_day=(4.0,))
+    for level in (3, 2, 3, 1):
+        post.order(level)
+    post.run(30)
+    assert post.spent() == [True]
+    post.fleet.taken()
+    post.setpoint_w = np.array([shown_w])
+    return post
+
+
+def test_a_shed_that_was_forgotten_is_said_again_at_once_though_its_writes_are_used_up() -> None:
+    post = used_up(3_500.0)
+    assert post.run(3) == [1]
+    assert post.fleet.taken() == [(0, 1_750.0)]
+
+
+def test_who_shows_another_set_point_for_ever_is_not_told_for_ever_once_its_writes_are_used_up() -> None:
+    assert used_up(3_500.0).run(3_000) == [1, 11, 41, 101]
+
+
+def test_who_holds_less_than_it_was_ordered_to_waits_until_writes_are_left() -> None:
+    assert used_up(0.0).run(3_000) == []
+
+
 # --- reversion timers ---
 
 
