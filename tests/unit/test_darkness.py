@@ -94,7 +94,7 @@ def test_a_fall_of_long_ago_darkens_nobody(site: Watched) -> None:
 
 
 def test_a_site_that_is_to_draw_nothing_and_draws_nothing_has_nobody_dark() -> None:
-    dark = Darkness(10).looked(0.0, 0.0, lambda: np.ones(10, dtype=np.bool_), COUNTED_W, 0.0)
+    dark = Darkness(10).looked(0.0, 0.0, lambda: np.ones(10, dtype=np.bool_), np.zeros(10), 0.0)
     assert dark is None
 
 
