@@ -59,7 +59,7 @@ class Controller:
         self.excluded = np.zeros(len(layout.loads), dtype=np.bool_)
         self.metering = Metering(layout.instruments, layout.loads, uncontrolled_w)
         self.regulation = Regulation(layout, policy, self.metering, now)
-        self._darkness = Darkness(len(layout.loads))
+        self._darkness = Darkness()
         self._table = table
         self._fleet = fleet
         self._started_s = now.monotonic_s
@@ -99,7 +99,7 @@ class Controller:
         self.metering = Metering(layout.instruments, loads)
         self.metering.take_over(metering, heirs, counted_w, now.monotonic_s)
         self.regulation.go_by(layout, policy, self.metering)
-        self._darkness = Darkness(len(loads))
+        self._darkness = Darkness()
         never = np.full(len(loads), -np.inf)
         self.excluded_until = carried(self.excluded_until, heirs.loads, never)
         # What was worked out with the old layout is worked out anew.
@@ -196,12 +196,12 @@ class Controller:
         dark = self._darkness.looked(
             metered_w, float(self.verdict.limit_w), silent, look.counted_w, look.now_s
         )
-        if dark is not None:
-            # What they last said of themselves is of before.
-            measured_w = np.where(dark, np.nan, look.measured_w)
-            self._look = Look(look.memory, look.loads, measured_w, look.now_s, look.last_curves, dark)
-            return self._look
-        return look
+        if dark is None:
+            return look
+        # What they last said of themselves is of before.
+        measured_w = np.where(dark, np.nan, look.measured_w)
+        self._look = Look(look.memory, look.loads, measured_w, look.now_s, look.last_curves, dark)
+        return self._look
 
     def _behind_outlets(
         self, snapshot: Snapshot, measured_w: Floats, sampled_s: Floats

@@ -23,15 +23,11 @@ _LEAST = 0.01
 
 
 class Darkness:
-    """Which loads are dark. To be asked in every cycle.
+    """Which loads are dark. To be asked in every cycle."""
 
-    Args:
-        loads: how many there are.
-    """
-
-    def __init__(self, loads: int) -> None:
-        self._dark = np.zeros(loads, dtype=np.bool_)
-        self._any = False
+    def __init__(self) -> None:
+        self._dark: Bools | None = None
+        """(loads,): `None` = nobody is."""
         self._readings: deque[tuple[float, float]] = deque()
         """Of the meter: when, and W."""
         self._until_s = -np.inf
@@ -59,16 +55,19 @@ class Darkness:
         """
         fell_w = self._fell_w(metered_w, now_s)
         falls = fell_w > 0 and fell_w >= _LEAST * limit_w
-        if not (falls or self._any or now_s < self._until_s):
+        if not (falls or self._dark is not None or now_s < self._until_s):
             return None
         are_silent = silent()
         if falls and np.count_nonzero(are_silent) >= _FEWEST:
             counted_at_w = float(counted_w.take(np.flatnonzero(are_silent)).sum())
             if fell_w >= _SHARE * counted_at_w:
                 self._until_s = now_s + _TOGETHER_S
-        self._dark = are_silent if now_s < self._until_s else self._dark & are_silent
-        self._any = bool(np.count_nonzero(self._dark))
-        return self._dark if self._any else None
+        if now_s < self._until_s:
+            dark = are_silent
+        else:
+            dark = np.zeros_like(are_silent) if self._dark is None else self._dark & are_silent
+        self._dark = dark if np.count_nonzero(dark) else None
+        return self._dark
 
     def _fell_w(self, metered_w: float | None, now_s: float) -> float:
         """By how much the meter's figure fell of late."""

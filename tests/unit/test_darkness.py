@@ -16,7 +16,7 @@ class Watched:
     """A site whose meter shows its limit, and nobody is silent."""
 
     def __init__(self) -> None:
-        self.darkness = Darkness(10)
+        self.darkness = Darkness()
         self.now_s = 1_000.0
         for _ in range(5):
             assert self.second(LIMIT_W) == []
@@ -77,7 +77,7 @@ def test_nobody_is_dark_for_less(site: Watched, fell_w: float, silent: tuple[int
 
 def test_a_fall_that_may_be_anybodys_darkens_nobody() -> None:
     """Less than a hundredth of the limit, however little the silent ones count at."""
-    darkness, silent = Darkness(10), np.ones(10, dtype=np.bool_)
+    darkness, silent = Darkness(), np.ones(10, dtype=np.bool_)
     for metered_w in (LIMIT_W, LIMIT_W - 900):
         assert darkness.looked(metered_w, LIMIT_W, lambda: silent, np.full(10, 30.0), 0.0) is None
 
@@ -94,7 +94,7 @@ def test_a_fall_of_long_ago_darkens_nobody(site: Watched) -> None:
 
 
 def test_a_site_that_is_to_draw_nothing_and_draws_nothing_has_nobody_dark() -> None:
-    dark = Darkness(10).looked(0.0, 0.0, lambda: np.ones(10, dtype=np.bool_), np.zeros(10), 0.0)
+    dark = Darkness().looked(0.0, 0.0, lambda: np.ones(10, dtype=np.bool_), np.zeros(10), 0.0)
     assert dark is None
 
 
